@@ -1,0 +1,105 @@
+"""rpusim simulates analog in-memory computing: crossbars of resistive devices that multiply and learn.
+
+The public names, by floor: configurations and errors, devices, pulses, periphery, tiles, layers, studies.
+"""
+
+from rpusim import nn, optim, presets, testing
+from rpusim.config import Choice, Config, param, per_device
+from rpusim.config_files import load_config, save_config
+from rpusim.devices import (
+    ConstantStepDevice,
+    Device,
+    DriftParameter,
+    FloatingPointDevice,
+    IdealDevice,
+    LinearStepDevice,
+    PulsedDevice,
+    SimpleDriftParameter,
+    SoftBoundsDevice,
+)
+from rpusim.errors import (
+    BackendError,
+    ClippedWeightsWarning,
+    ConfigError,
+    DataError,
+    RpusimError,
+    ShapeError,
+    StateError,
+)
+from rpusim.kernels.backend import get_num_threads, set_num_threads
+from rpusim.periphery import (
+    AnalogMVType,
+    BoundManagementType,
+    IOParameters,
+    NoiseManagementType,
+    WeightNoiseType,
+)
+from rpusim.pulses import PulseType, UpdateParameters
+from rpusim.tiles import (
+    AnalogTile,
+    DigitalRankUpdateRPUConfig,
+    FloatingPointRPUConfig,
+    FloatingPointTile,
+    MappingParameter,
+    RPUConfig,
+    SingleRPUConfig,
+    UnitCellRPUConfig,
+    load,
+    save,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # errors and configurations
+    "RpusimError",
+    "ConfigError",
+    "ShapeError",
+    "DataError",
+    "StateError",
+    "BackendError",
+    "ClippedWeightsWarning",
+    "Config",
+    "Choice",
+    "param",
+    "per_device",
+    "load_config",
+    "save_config",
+    "get_num_threads",
+    "set_num_threads",
+    # devices
+    "Device",
+    "PulsedDevice",
+    "FloatingPointDevice",
+    "IdealDevice",
+    "ConstantStepDevice",
+    "LinearStepDevice",
+    "SoftBoundsDevice",
+    "DriftParameter",
+    "SimpleDriftParameter",
+    # pulses
+    "UpdateParameters",
+    "PulseType",
+    # periphery
+    "IOParameters",
+    "NoiseManagementType",
+    "BoundManagementType",
+    "WeightNoiseType",
+    "AnalogMVType",
+    # tiles
+    "RPUConfig",
+    "SingleRPUConfig",
+    "UnitCellRPUConfig",
+    "DigitalRankUpdateRPUConfig",
+    "FloatingPointRPUConfig",
+    "MappingParameter",
+    "AnalogTile",
+    "FloatingPointTile",
+    "save",
+    "load",
+    # layers and studies
+    "nn",
+    "optim",
+    "presets",
+    "testing",
+]

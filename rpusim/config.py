@@ -1,0 +1,351 @@
+"""Configurations: frozen, keyword-only, validated dataclasses that print, compare and store themselves.
+
+A field is declared by `param` (or `per_device`, which also declares the spread over the crossbar) and is
+checked when the object is made, so that a configuration that exists is a configuration that works.
+The kind of a field (float, int, bool, text, enum, configuration, tuple) is that of its default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import functools
+import math
+import numbers
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rpusim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Stand in for `typing.dataclass_transform`, which type checkers alone need."""
+        return lambda cls: cls
+
+
+__all__ = ["Config", "Choice", "param", "per_device", "nearest"]
+
+
+class Choice(enum.Enum):
+    """An enumeration whose members print as ``Class.MEMBER`` and are found by name or by value."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self.name}"
+
+    @classmethod
+    def find(cls, value: Any) -> Choice | None:
+        """Return the member of this name or value, or None."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            return next((m for m in cls if value in (m.name, m.value)), None)
+        return None
+
+
+def param(
+    default: Any,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    finite: bool = True,
+    family: type | None = None,
+    unit: str = "",
+    doc: str = "",
+) -> Any:
+    """Declare a field of a configuration.
+
+    Parameters
+    ----------
+    default : float, int, bool, str, Choice, Config or tuple
+        The default; its type is the type of the field.
+    low, above, high : float, optional
+        The value must be >= `low`, > `above`, <= `high`.
+    finite : bool, default True
+        Whether infinity is refused. NaN always is.
+    family : type, optional
+        What a nested configuration must be an instance of; default: the class of `default`.
+    unit, doc : str
+        What the number counts, and what it means; shown by `Config.describe`.
+    """
+    meta: dict[str, Any] = {"low": low, "above": above, "high": high, "finite": finite}
+    meta |= {"unit": unit, "doc": doc}
+    if family is not None:
+        meta["family"] = family
+    return dataclasses.field(default=default, metadata=meta)
+
+
+def per_device(
+    default: float,
+    *,
+    dtod: float = 0.0,
+    relative: bool = True,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    unit: str = "",
+    doc: str = "",
+) -> Any:
+    """Declare a field that every device of the crossbar draws for itself.
+
+    ``name: float = per_device(1.0, dtod=0.1)`` declares `name`, the mean, and `name_dtod`, the spread:
+    device (i, j) holds ``name * (1 + name_dtod * z)``, or ``name + name_dtod * z`` if not `relative`,
+    with a standard normal z. The law finds it as ``dev.name``, the user as a hidden parameter.
+
+    Parameters
+    ----------
+    default : float
+        The mean.
+    dtod : float, default 0.0
+        Default of the device-to-device spread.
+    relative : bool, default True
+        Whether the spread is a fraction of the mean.
+    low, above, high : float, optional
+        Range of the mean. With ``low=0`` or ``above=0`` negative draws are folded to their magnitude.
+    unit, doc : str
+        As for `param`.
+    """
+    field = param(default, low=low, above=above, high=high, unit=unit, doc=doc)
+    spread = "relative" if relative else unit or "absolute"
+    companion = param(dtod, low=0.0, unit=spread, doc="device-to-device spread of the line above")
+    meta = {**field.metadata, "companion": companion, "relative": relative}
+    return dataclasses.field(default=default, metadata=meta)
+
+
+def nearest(name: str, names: Any) -> str:
+    """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing."""
+    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(param, per_device)
+)
+class Config:
+    """Base of all configurations: subclass it and declare fields with `param` and `per_device`."""
+
+    registry: ClassVar[dict[str, type[Config]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        annotations: dict[str, Any] = {}
+        for name, kind in cls.__dict__.get("__annotations__", {}).items():
+            annotations[name] = kind
+            field = cls.__dict__.get(name)
+            if isinstance(field, dataclasses.Field) and "companion" in field.metadata:
+                annotations[f"{name}_dtod"] = float
+                setattr(cls, f"{name}_dtod", field.metadata["companion"])
+        cls.__annotations__ = annotations
+        dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)
+        cls.__init__ = _explain_unknown(cls.__init__)  # type: ignore[method-assign]
+        cls.__hash__ = Config.__hash__  # type: ignore[method-assign]
+        cls.__setattr__ = Config.__setattr__  # type: ignore[method-assign]
+        cls.__delattr__ = Config.__delattr__  # type: ignore[method-assign]
+        Config.registry[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = _coerce(type(self), f, getattr(self, f.name))
+            object.__setattr__(self, f.name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Check what one field alone cannot tell; raise `ConfigError`. Extend it with ``super()``."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        where = type(self).__name__
+        raise ConfigError(f"{where} is frozen: use new = config.replace({name}=...) instead.")
+
+    def __delattr__(self, name: str) -> None:
+        raise ConfigError(f"{type(self).__name__} is frozen: its fields cannot be deleted.")
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, *self._values().values()))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{k}={_repr(v)}" for k, v in self._values(changed=True).items())
+        return f"{type(self).__name__}({shown})"
+
+    def _values(self, changed: bool = False) -> dict[str, Any]:
+        """Return the fields by name, or only those that differ from the default."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)  # type: ignore[arg-type]
+            if not changed or getattr(self, f.name) != f.default
+        }
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed.
+
+        A dict changes fields of a nested configuration: ``cfg.replace(forward=dict(out_noise=0.0))``.
+        """
+        values = self._values()
+        for name, value in changes.items():
+            inner = values.get(name)
+            if isinstance(inner, Config) and isinstance(value, Mapping) and "type" not in value:
+                changes[name] = inner.replace(**value)
+        return type(self)(**{**values, **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as plain data (numbers, text, lists, dicts); ``type`` names the class."""
+        return {"type": type(self).__name__, **{k: _plain(v) for k, v in self._values().items()}}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Any:
+        """Build the configuration that `to_dict` described.
+
+        Raises
+        ------
+        ConfigError
+            If ``type`` is missing or unknown, is no kind of this class, or a field does not fit.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
+            raise ConfigError(f"{cls.__name__}.from_dict needs a dict with a 'type', got {data!r}.")
+        kind = Config.registry.get(data["type"])
+        if kind is None:
+            hint = nearest(data["type"], Config.registry)
+            raise ConfigError(f"from_dict: no configuration is called {data['type']!r}{hint}.")
+        if not issubclass(kind, cls):
+            raise ConfigError(f"{cls.__name__}.from_dict got a {kind.__name__}.")
+        return kind(**{k: v for k, v in data.items() if k != "type"})
+
+    def diff(self, other: Config) -> dict[str, tuple[Any, Any]]:
+        """Return the fields that differ, as ``{"forward.out_noise": (mine, theirs)}``."""
+        mine, theirs = _flat(self), _flat(other)
+        names = [*mine, *(n for n in theirs if n not in mine)]
+        pairs = {n: (mine.get(n), theirs.get(n)) for n in names}
+        return {n: p for n, p in pairs.items() if p[0] != p[1]}
+
+    def describe(self) -> str:
+        """Return a table of all fields: value, unit, meaning; ``*`` marks what is not the default."""
+        rows = list(_rows(self, ""))
+        widths = [max(len(row[c]) for row in rows) for c in range(3)]
+        lines = [type(self).__name__]
+        for name, value, unit, doc in rows:
+            lines.append(
+                f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {unit:<{widths[2]}}  {doc}".rstrip()
+            )
+        return "\n".join(lines)
+
+
+def _explain_unknown(init: Any) -> Any:
+    """Wrap a dataclass ``__init__`` so that unknown keywords name the nearest field."""
+
+    @functools.wraps(init)
+    def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
+        where = type(self).__name__
+        if args:
+            raise ConfigError(f"{where} takes keywords only: {where}(field=value).")
+        names = [f.name for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        for name in kwargs:
+            if name not in names:
+                raise ConfigError(f"{where} has no parameter {name!r}{nearest(name, names)}")
+        init(self, **kwargs)
+
+    return __init__
+
+
+def _coerce(cls: type, field: Any, value: Any) -> Any:
+    """Return `value` as the kind of the field's default, or raise `ConfigError`."""
+    where, default = f"{cls.__name__}.{field.name}", field.default
+    if isinstance(default, Choice):
+        member = type(default).find(value)
+        if member is None:
+            names = [m.name for m in type(default)]
+            hint = nearest(value, names)
+            raise ConfigError(f"{where} must be one of {', '.join(names)}, got {value!r}{hint}")
+        return member
+    if isinstance(default, Config):
+        if isinstance(value, Mapping):
+            value = Config.from_dict(value) if "type" in value else default.replace(**value)
+        family = field.metadata.get("family", type(default))
+        if not isinstance(value, family):
+            raise ConfigError(f"{where} must be a {family.__name__}, got {value!r}.")
+        return value
+    if isinstance(default, bool):
+        if isinstance(value, bool) or type(value).__name__ == "bool":  # NumPy's bool too
+            return bool(value)
+        raise ConfigError(f"{where} must be True or False, got {value!r}.")
+    if isinstance(default, int | float):
+        return _number(where, field, value)
+    if isinstance(default, tuple):
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise ConfigError(f"{where} must be a sequence, got {value!r}.")
+        return tuple(Config.from_dict(v) if isinstance(v, Mapping) else v for v in value)
+    if isinstance(default, str) and not isinstance(value, str):
+        raise ConfigError(f"{where} must be text, got {value!r}.")
+    return value
+
+
+def _number(where: str, field: Any, value: Any) -> int | float:
+    """Check a number against the kind and the range of its field."""
+    whole = isinstance(field.default, int)
+    kind = numbers.Integral if whole else numbers.Real
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ConfigError(
+            f"{where} must be {'an integer' if whole else 'a number'}, got {value!r}."
+        )
+    value = int(value) if whole else float(value)  # type: ignore[call-overload]
+    limits = field.metadata
+    if math.isnan(value) or (limits.get("finite", True) and math.isinf(value)):
+        raise ConfigError(f"{where} must be finite, got {value!r}.")
+    if limits.get("above") is not None and not value > limits["above"]:
+        raise ConfigError(f"{where} must be > {limits['above']:g}, got {value!r}.")
+    low, high = limits.get("low"), limits.get("high")
+    if low is not None and high is not None and not low <= value <= high:
+        raise ConfigError(f"{where} must be in {low:g}..{high:g}, got {value!r}.")
+    if low is not None and value < low:
+        raise ConfigError(f"{where} must be >= {low:g}, got {value!r}.")
+    if high is not None and value > high:
+        raise ConfigError(f"{where} must be <= {high:g}, got {value!r}.")
+    return value
+
+
+def _repr(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float({str(value)!r})"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_repr, value)) + "]"
+    return repr(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Config):
+        return value.to_dict()
+    if isinstance(value, Choice):
+        return value.name
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _flat(config: Config, prefix: str = "") -> dict[str, Any]:
+    """Return all fields of the tree by dotted name; a nested configuration also as its class name."""
+    out: dict[str, Any] = {prefix + "type" if prefix else "type": type(config).__name__}
+    for name, value in config._values().items():
+        if isinstance(value, Config):
+            out.update(_flat(value, f"{prefix}{name}."))
+        else:
+            out[prefix + name] = value
+    return out
+
+
+def _rows(config: Config, prefix: str) -> Any:
+    """Yield (name, value, unit, meaning) of every field of the tree, for `describe`."""
+    for f in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, f.name)
+        nested = isinstance(value, Config)
+        mark = "" if value == f.default else " *"
+        shown = type(value).__name__ if nested else _repr(value)
+        yield (
+            f"{prefix}{f.name}",
+            shown + mark,
+            f.metadata.get("unit", ""),
+            f.metadata.get("doc", ""),
+        )
+        if nested:
+            yield from _rows(value, f"{prefix}{f.name}.")

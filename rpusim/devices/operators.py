@@ -1,0 +1,67 @@
+r"""What happens to weights without pulses: decay, diffusion, reset, and the noise of a write.
+
+.. math::
+    \text{decay:}\quad & w \leftarrow w - \alpha\,\rho\,(w - b) \\
+    \text{diffusion:}\quad & w \leftarrow w + D z \\
+    \text{reset:}\quad & w \leftarrow b + \sigma_r z \\
+    \text{write noise:}\quad & w_\text{seen} = w + \sigma_w z
+
+each within the device's bounds, with rate :math:`\rho = 1/\text{lifetime}`, target b, diffusion rate D. A decay too small
+for float32 is not lost: what rounding leaves is carried to the next call.
+"""
+
+import numpy as np
+
+from rpusim.kernels.random import normals4, philox, uniform
+
+__all__ = ["decay_rows", "diffuse_rows", "reset_rows", "rewrite_rows"]
+
+
+def decay_rows(begin, end, w, carry, rate, target, low, high, alpha):
+    """Decay rows `begin`..`end` once; `carry` keeps what float32 cannot hold of a weight."""
+    for i in range(begin, end):
+        for j in range(w.shape[1]):
+            exact = np.float64(w[i, j]) + carry[i, j]
+            exact = exact - alpha * rate[i, j] * (exact - target[i, j])
+            exact = min(max(exact, np.float64(low[i, j])), np.float64(high[i, j]))
+            w[i, j] = exact
+            carry[i, j] = exact - w[i, j]
+    return 0
+
+
+def diffuse_rows(begin, end, w, rate, low, high, step, k0, k1):
+    """Let rows `begin`..`end` take one step of their random walk."""
+    blocks = (w.shape[1] + 3) // 4
+    for i in range(begin, end):
+        for b in range(blocks):
+            z = normals4(i, b, step, 0, k0, k1)
+            for r in range(4):
+                j = b + r * blocks
+                if j < w.shape[1]:
+                    v = w[i, j] + rate[i, j] * z[r]
+                    w[i, j] = min(max(v, low[i, j]), high[i, j])
+    return 0
+
+
+def reset_rows(begin, end, w, hits, target, low, high, columns, std, prob, step, k0, k1):
+    """Reset the devices of the marked `columns` with probability `prob`; mark them in `hits`."""
+    for i in range(begin, end):
+        for j in range(w.shape[1]):
+            if columns[j] != 0 and uniform(philox(i, j, step, 1, k0, k1)[0]) <= prob:
+                z, _, _, _ = normals4(i, j, step, 0, k0, k1)
+                w[i, j] = min(max(target[i, j] + std * z, low[i, j]), high[i, j])
+                hits[i, j] = 1
+    return 0
+
+
+def rewrite_rows(begin, end, seen, w, hits, std, step, k0, k1):
+    """Draw the write noise of the devices marked in `hits` anew: ``seen = w + std * z``."""
+    blocks = (w.shape[1] + 3) // 4
+    for i in range(begin, end):
+        for b in range(blocks):
+            z = normals4(i, b, step, 0, k0, k1)
+            for r in range(4):
+                j = b + r * blocks
+                if j < w.shape[1] and hits[i, j] != 0:
+                    seen[i, j] = w[i, j] + std * z[r]
+    return 0

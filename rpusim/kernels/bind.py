@@ -1,0 +1,154 @@
+"""From a plain Python function to machine code for one target, with some of its free names replaced.
+
+`bind` copies a function over the same code with another globals dict. Plain functions that it calls are
+bound and compiled alike, so a body, the law it applies and the law's helpers are one piece of machine code.
+The copy's name carries a hash of all their code: Numba's cache on disk then serves every later process,
+and an edited law (or helper) is a new name, never stale machine code.
+"""
+
+import dis
+import hashlib
+import types
+
+import numba
+import numpy as np
+
+from rpusim.errors import ConfigError
+from rpusim.kernels.primitives import native
+
+__all__ = ["bind", "kernel", "mark", "names_used"]
+
+_bound: dict = {}
+
+
+def bind(function, target="cpu", *, entry=False, cache=True, **names):
+    """Return `function` for a target, its free names bound to `names`.
+
+    Parameters
+    ----------
+    function : callable
+        A top-level or static function without closure or default arguments.
+    target : {"cpu", "python"}
+        Machine code by Numba, or the plain function (still with float32 literals).
+    entry : bool
+        Whether Python calls it (rather than other bound functions).
+    cache : bool
+        Whether machine code of an entry is kept on disk.
+    **names : object
+        What free names of `function`, and of the functions it calls, stand for.
+
+    Raises
+    ------
+    ConfigError
+        If the function is no plain function or has a closure.
+    """
+    key = (function, target, entry, cache, tuple(sorted((n, id(v)) for n, v in names.items())))
+    if key not in _bound:
+        # the names are kept beside the result: an id may not be used again
+        _bound[key] = (_bind(function, target, entry, cache, names), names)
+    return _bound[key][0]
+
+
+def kernel(function, target="cpu", **names):
+    """Return `function` bound as an entry point: see `bind`."""
+    return bind(function, target, entry=True, **names)
+
+
+def names_used(function):
+    """Return all names, attributes included, in the code of a function and of the functions it calls."""
+    found, waiting, seen = set(), [function], set()
+    while waiting:
+        function = waiting.pop()
+        if function not in seen:
+            seen.add(function)
+            code = function.__code__
+            found.update(code.co_names)
+            values = (function.__globals__.get(name) for name in _globals_used(code))
+            waiting += [v for v in values if isinstance(v, types.FunctionType)]
+    return found
+
+
+def mark(function, names=None):
+    """Return a hash of a function's code, of what it calls and of the constants it uses."""
+    digest = hashlib.sha1()
+    _digest(function, names or {}, digest, set())
+    return digest.hexdigest()[:16]
+
+
+def _bind(function, target, entry, cache, names):
+    _check(function)
+    code = function.__code__
+    space = {"__builtins__": __builtins__, "__name__": function.__module__, "np": np}
+    for name in _globals_used(code):
+        if name in names:
+            value = names[name]
+        elif name in function.__globals__:
+            value = function.__globals__[name]
+        else:
+            continue
+        if isinstance(value, types.FunctionType):
+            value = native.get((target, value), value)
+        if isinstance(value, types.FunctionType):
+            value = bind(value, target, **names)
+        space[name] = _float32(value)
+    copy = types.FunctionType(_float32_literals(code), space, function.__name__)
+    copy.__doc__ = function.__doc__
+    copy.__module__ = function.__module__
+    if target == "python":
+        return copy
+    options = {"nogil": True, "error_model": "numpy"}
+    if not entry:
+        return numba.njit(forceinline=True, **options)(copy)
+    copy.__qualname__ = f"{function.__name__}_{mark(function, names)}"
+    return numba.njit(cache=cache, **options)(copy)
+
+
+def _check(function):
+    name = getattr(function, "__qualname__", repr(function))
+    if not isinstance(function, types.FunctionType):
+        raise ConfigError(f"{name} must be a plain Python function to become a kernel.")
+    if function.__closure__:
+        free = ", ".join(function.__code__.co_freevars)
+        raise ConfigError(
+            f"{name} must not use variables of an enclosing function, got {free}. "
+            "Make them fields of the device (param, per_device) or constants of the module."
+        )
+    if function.__defaults__ or function.__kwdefaults__:
+        raise ConfigError(f"{name} must not have default arguments.")
+
+
+def _globals_used(code):
+    """Return the global names that a code object reads, sorted (the hash must not depend on order)."""
+    return sorted({i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"})
+
+
+def _float32_literals(code):
+    """Return the code with float constants as float32: a law's ``1.0 - w`` stays in single precision."""
+    return code.replace(co_consts=tuple(_float32(c) for c in code.co_consts))
+
+
+def _float32(constant):
+    if type(constant) is float:
+        return np.float32(constant)
+    if type(constant) is tuple:
+        return tuple(_float32(c) for c in constant)
+    return constant
+
+
+def _digest(function, names, digest, seen):
+    """Feed the code of `function`, and of all it reaches, to a hash."""
+    code = function.__code__
+    digest.update(code.co_code)
+    digest.update(repr((code.co_consts, code.co_names, code.co_varnames)).encode())
+    for name in _globals_used(code):
+        value = names.get(name, function.__globals__.get(name))
+        digest.update(name.encode())
+        inner = getattr(value, "_defn", getattr(value, "py_func", value))  # intrinsics, dispatchers
+        if isinstance(inner, types.FunctionType):
+            if inner not in seen:
+                seen.add(inner)
+                _digest(inner, names, digest, seen)
+        elif isinstance(inner, bool | int | float | np.generic | tuple):
+            digest.update(repr(inner).encode())
+        elif isinstance(inner, type):
+            digest.update(f"{inner.__name__}{getattr(inner, '_fields', '')}".encode())

@@ -1,0 +1,84 @@
+"""The few operations on bits that every target spells differently.
+
+Bodies call the plain functions below; `bind` puts the target's own instruction in their place.
+"""
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+from numba.core import types
+from numba.core.extending import intrinsic
+
+__all__ = ["popcount", "compress", "float_bits", "bits_float", "native"]
+
+
+def popcount(word):
+    """Return the number of set bits of a non-negative 64-bit integer."""
+    return int(word).bit_count()
+
+
+def compress(bits, mask):
+    """Return the bits that stand where `mask` has ones, moved together at the low end (pext)."""
+    packed, place = 0, 1
+    while mask != 0:
+        low = mask & -mask
+        if bits & low != 0:
+            packed |= place
+        place <<= 1
+        mask ^= low
+    return packed
+
+
+def float_bits(x):
+    """Return the 32 bits of a float32 as an int32."""
+    return np.float32(x).view(np.int32)
+
+
+def bits_float(i):
+    """Return the float32 that has the 32 bits of an int32."""
+    return np.int32(i).view(np.float32)
+
+
+@intrinsic
+def _popcount_cpu(typingctx, word):
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def _compress_x86(typingctx, bits, mask):
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)] * 2)
+        pext = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.bmi.pext.64")
+        return builder.call(pext, args)
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _float_bits_cpu(typingctx, x):
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+@intrinsic
+def _bits_float_cpu(typingctx, i):
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+#: (target, plain function) -> what that target calls instead
+native = {
+    ("cpu", popcount): _popcount_cpu,
+    ("cpu", float_bits): _float_bits_cpu,
+    ("cpu", bits_float): _bits_float_cpu,
+}
+if llvm.get_process_triple().startswith("x86_64") and llvm.get_host_cpu_features().get("bmi2"):
+    native["cpu", compress] = _compress_x86

@@ -1,0 +1,111 @@
+"""Who draws what: keys for the counter-based generator, from one seed.
+
+A tile holds one `Streams`. Each purpose (fabricating devices, reading forward, ...) has its own key, and a
+counter of its own that says how often the tile has done that; both are saved with the tile, so that a
+restored run continues with the draws that the interrupted one would have made.
+"""
+
+import enum
+
+import numpy as np
+
+from rpusim.errors import ConfigError, StateError
+
+__all__ = ["Purpose", "Streams"]
+
+MASK = 0xFFFFFFFF
+
+
+class Purpose(enum.IntEnum):
+    """What a draw is for; the numbers are part of the stream, so they never change meaning."""
+
+    FABRICATE = 0
+    INITIALISE = 1
+    FORWARD = 2
+    BACKWARD = 3
+    TRAIN_X = 4
+    TRAIN_D = 5
+    UPDATE_BATCH = 6
+    UPDATE_WORD = 7
+    UPDATE_PULSE = 8
+    WRITE = 9
+    DECAY = 10
+    DIFFUSION = 11
+    DRIFT = 12
+    RESET = 13
+    READ = 14
+
+
+class Streams:
+    """Keys and step counters of one tile.
+
+    Parameters
+    ----------
+    rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
+        Where the seed comes from; None draws one from the operating system.
+    path : tuple of int
+        Distinguishes parts of one object that share its seed (the tiles of a grid, say).
+
+    Attributes
+    ----------
+    seed : int
+        ``Streams(seed)`` repeats this one exactly.
+    """
+
+    def __init__(self, rng=None, path=()):
+        self.seed = _seed(rng)
+        self.path = tuple(path)
+        self.steps = np.zeros(max(Purpose) + 1, np.int64)
+        self._keys = {}
+
+    def key(self, purpose):
+        """Return the two 32-bit words under which a purpose draws."""
+        if purpose not in self._keys:
+            tree = np.random.SeedSequence(self.seed, spawn_key=(*self.path, int(purpose)))
+            self._keys[purpose] = tuple(int(w) for w in tree.generate_state(2, np.uint32))
+        return self._keys[purpose]
+
+    def take(self, purpose, count=1):
+        """Return the number of the next step and advance the counter by `count`."""
+        step = int(self.steps[purpose])
+        self.steps[purpose] = step + count
+        return step
+
+    def draw(self, purpose):
+        """Return (step, k0, k1) for one step: the step's low word and a key that holds its high word."""
+        step = self.take(purpose)
+        k0, k1 = self.key(purpose)
+        return step & MASK, k0, k1 ^ (step >> 32)
+
+    def state(self):
+        """Return the counters and the seed as plain arrays."""
+        words = [(self.seed >> shift) & MASK for shift in range(0, 128, 32)]
+        return {"rng_steps": self.steps.copy(), "rng_seed": np.array(words, np.uint32)}
+
+    def restore(self, state):
+        """Continue from what `state` returned."""
+        steps = np.asarray(state["rng_steps"], np.int64)
+        if steps.shape != self.steps.shape:
+            raise StateError(
+                f"rng_steps must have shape {self.steps.shape}, got {steps.shape}: "
+                "the state was written by another version."
+            )
+        self.seed = sum(int(w) << (32 * i) for i, w in enumerate(state["rng_seed"]))
+        self.steps = steps.copy()
+        self._keys = {}
+
+
+def _seed(rng):
+    """Return a non-negative integer below 2**128 that stands for `rng`."""
+    if isinstance(rng, np.random.Generator):
+        return int.from_bytes(rng.bytes(16), "little")
+    if rng is None:
+        rng = np.random.SeedSequence()
+    if isinstance(rng, np.random.SeedSequence):
+        return int.from_bytes(rng.generate_state(4, np.uint32).tobytes(), "little")
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and 0 <= rng < 2**128:
+        return int(rng)
+    raise ConfigError(
+        "rng must be None, an integer in 0..2**128-1, a SeedSequence or a numpy Generator, "
+        f"got {rng!r}."
+    )

@@ -1,0 +1,57 @@
+"""What layers, losses and batches accept: sizes, real numbers, finite values of one shape."""
+
+import numbers
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rpusim.errors import ConfigError, DataError, ShapeError
+
+__all__ = ["as_size", "as_float32", "as_finite", "check_shape", "not_finite"]
+
+
+def as_size(value: Any, where: str) -> int:
+    """Return `value` if it is a positive integer, else raise `ConfigError` naming `where`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ConfigError(f"{where} must be an integer >= 1, got {value!r}.")
+    return int(value)
+
+
+def as_float32(values: ArrayLike, where: str) -> NDArray[np.float32]:
+    """Return `values` as a float32 array, the same if it is one; refuse what has no real value."""
+    array = np.asarray(values)
+    if array.dtype == np.float32:
+        return array
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{where} must hold real numbers, got {array.dtype}.")
+    return array.astype(np.float32)
+
+
+def as_finite(values: ArrayLike, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:
+    """Return `values` as a float32 array of this shape without NaN and infinity."""
+    array = as_float32(values, where)
+    if array.shape != shape:
+        raise ShapeError(f"{where} must have shape {shape}, got {array.shape}.")
+    if not np.isfinite(array).all():
+        raise not_finite(array, where)
+    return array
+
+
+def check_shape(array: np.ndarray, shape: tuple[int, ...], layer: Any) -> None:
+    """Raise `ShapeError` unless the gradient given to a layer has the shape of its output."""
+    if array.shape != shape:
+        raise ShapeError(
+            f"{type(layer).__name__}.backward: grad must have the shape of the output, {shape}, "
+            f"got {array.shape}."
+        )
+
+
+def not_finite(array: np.ndarray, where: str) -> DataError:
+    """Return the error that tells how many values are NaN or infinite, or that squares overflow."""
+    found = array[~np.isfinite(array)]
+    if not found.size:
+        return DataError(f"{where} must be small enough for float32, got {np.abs(array).max()}.")
+    return DataError(
+        f"{where} must be finite, got {found[0]} ({found.size} of {array.size} are not)."
+    )

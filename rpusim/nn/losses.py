@@ -1,0 +1,166 @@
+"""Loss functions: each returns the loss and its gradient with respect to the first argument.
+
+All are means, so that a learning rate does not depend on the batch size.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rpusim.errors import DataError, ShapeError
+from rpusim.nn.checks import as_float32, not_finite
+
+__all__ = ["cross_entropy", "nll", "mse"]
+
+#: How far above zero rounding may take a log-probability.
+ROUNDING = 1e-3
+
+
+def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> tuple[float, NDArray[np.float32]]:
+    r"""Return the mean negative log-likelihood of labels under the softmax of raw scores.
+
+    .. math::
+        L = -\frac1B \sum_b \ln p_{b, t_b}, \quad p_{bc} = \frac{e^{z_{bc}}}{\sum_k e^{z_{bk}}},
+        \qquad \frac{\partial L}{\partial z_{bc}} = \frac{p_{bc} - [c = t_b]}{B}
+
+    Parameters
+    ----------
+    logits : array_like of shape (..., classes)
+        Scores z; an output layer without softmax.
+    labels : array_like of int, shape (...)
+        Class t of each sample, in 0..classes-1.
+
+    Returns
+    -------
+    loss : float
+    grad : ndarray of shape (..., classes)
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not belong together.
+    DataError
+        If labels are not integers or out of range, or logits are not finite.
+
+    Examples
+    --------
+    >>> loss, grad = cross_entropy([[0.0, 0.0]], [1])
+    >>> round(loss, 6), grad
+    (0.693147, array([[ 0.5, -0.5]], dtype=float32))
+    """
+    z, hit = _rows_and_hits(logits, labels, "cross_entropy: logits", "cross_entropy: labels")
+    top = np.maximum.reduce(z, axis=1, keepdims=True)
+    if not math.isfinite(np.vdot(top, top)):  # the cheapest look for NaN and infinity
+        raise not_finite(z, "cross_entropy: logits")
+    relative = np.subtract(z, top)
+    p = np.exp(relative)
+    total = np.add.reduce(p, axis=1, keepdims=True)
+    loss = float(np.add.reduce(np.log(total[:, 0]) - relative[hit])) / len(z)
+    if not math.isfinite(loss):
+        raise not_finite(z, "cross_entropy: logits")
+    p /= total
+    p -= hit
+    p *= 1.0 / len(z)
+    return loss, p.reshape(np.shape(logits))
+
+
+def nll(log_probs: ArrayLike, labels: ArrayLike) -> tuple[float, NDArray[np.float32]]:
+    r"""Return the mean negative log-likelihood of labels, for an output layer `LogSoftmax`.
+
+    .. math::
+        L = -\frac1B \sum_b y_{b, t_b}, \qquad
+        \frac{\partial L}{\partial y_{bc}} = -\frac{[c = t_b]}{B}
+
+    Parameters
+    ----------
+    log_probs : array_like of shape (..., classes)
+        Log-probabilities y, none above 0.
+    labels : array_like of int, shape (...)
+        Class t of each sample, in 0..classes-1.
+
+    Returns
+    -------
+    loss : float
+    grad : ndarray of shape (..., classes)
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not belong together.
+    DataError
+        If labels are not integers or out of range, or `log_probs` are NaN or above 0.
+    """
+    y, hit = _rows_and_hits(log_probs, labels, "nll: log_probs", "nll: labels")
+    top = float(np.maximum.reduce(y, axis=None))
+    if not top <= ROUNDING:
+        raise DataError(
+            f"nll: log_probs must be <= 0, got {top:.6g}; put LogSoftmax() before it, or use "
+            "cross_entropy for raw scores."
+        )
+    loss = -float(np.add.reduce(y[hit])) / len(y)
+    if not math.isfinite(loss):
+        raise not_finite(y, "nll: log_probs")
+    return loss, np.multiply(hit, np.float32(-1.0 / len(y))).reshape(np.shape(log_probs))
+
+
+def mse(y: ArrayLike, target: ArrayLike) -> tuple[float, NDArray[np.float32]]:
+    r"""Return the mean squared difference over all elements.
+
+    .. math::
+        L = \frac1N \sum_i (y_i - t_i)^2, \qquad
+        \frac{\partial L}{\partial y_i} = \frac2N (y_i - t_i)
+
+    Parameters
+    ----------
+    y, target : array_like
+        Of one and the same shape, N elements each; there is no broadcasting.
+
+    Returns
+    -------
+    loss : float
+    grad : ndarray of the shape of y
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ or there are no elements.
+    DataError
+        If a value is not finite.
+
+    Examples
+    --------
+    >>> mse([1.0, 2.0], [1.0, 4.0])
+    (2.0, array([ 0., -2.], dtype=float32))
+    """
+    y, t = as_float32(y, "mse: y"), as_float32(target, "mse: target")
+    if y.shape != t.shape or not y.size:
+        raise ShapeError(f"mse: target must have the shape of y, {y.shape}, got {t.shape}.")
+    grad = np.subtract(y, t)
+    loss = float(np.vdot(grad, grad)) / y.size
+    if not math.isfinite(loss):
+        raise not_finite(*((y, "mse: y") if np.isfinite(t).all() else (t, "mse: target")))
+    grad *= np.float32(2.0 / y.size)
+    return loss, grad
+
+
+def _rows_and_hits(
+    scores: ArrayLike, labels: ArrayLike, scores_name: str, labels_name: str
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the scores as rows of shape (batch, classes), and [c = t_b] of that shape."""
+    s, t = as_float32(scores, scores_name), np.asarray(labels)
+    if s.ndim == 0 or not s.size:
+        raise ShapeError(f"{scores_name} must have shape (..., classes), got {s.shape}.")
+    if t.shape != s.shape[:-1]:
+        raise ShapeError(
+            f"{labels_name} must have shape {s.shape[:-1]}, that of the scores {s.shape} without "
+            f"the classes, got {t.shape}."
+        )
+    if t.dtype.kind not in "iu":
+        raise DataError(f"{labels_name} must be integers, got {t.dtype}.")
+    classes = s.shape[-1]
+    hit = t.reshape(-1, 1) == np.arange(classes)
+    if np.count_nonzero(hit) != t.size:
+        wrong = t[(t < 0) | (t >= classes)]
+        raise DataError(f"{labels_name} must be in 0..{classes - 1}, got {wrong.flat[0]}.")
+    return s.reshape(-1, classes), hit

@@ -1,0 +1,206 @@
+"""What an optimizer trains: digital arrays with a gradient, and weights that live in a tile.
+
+Both read as arrays, see `rpusim.nn.array_like`. A digital parameter is an array; an analog one asks
+its tile at each use, so the two can never differ.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rpusim.errors import StateError
+from rpusim.nn.array_like import ReadsAsArray
+
+__all__ = ["Parameter", "TileBias", "AnalogParameter", "AnalogBias"]
+
+#: More recorded pairs than this in one step mean that nobody steps.
+MOST_PAIRS = 10_000
+
+
+class Parameter(ReadsAsArray):
+    """Digital float32 array with a gradient.
+
+    Parameters
+    ----------
+    data : array_like
+        The values, copied.
+
+    Attributes
+    ----------
+    data : ndarray
+        The values; change them in place.
+    grad : ndarray or None
+        Sum of the gradients of all backward passes since the last step.
+    requires_grad : bool
+        Whether it is trained; False freezes it.
+
+    Examples
+    --------
+    >>> p = Parameter([1.0, 2.0])
+    >>> p[0] = 3.0
+    >>> p * 2
+    array([6., 4.], dtype=float32)
+    """
+
+    __slots__ = ("_data", "grad", "requires_grad")
+
+    #: The tile that holds the values, None if they are the parameter's own.
+    tile: Any = None
+
+    def __init__(self, data: ArrayLike):
+        self._data: NDArray[np.float32] = np.array(data, np.float32)
+        self.grad: NDArray[np.float32] | None = None
+        self.requires_grad = True
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """The values themselves, not a copy."""
+        return self._data
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Shape of the values."""
+        return self.data.shape
+
+    def read(self) -> NDArray[np.float32]:
+        """Return the values, not a copy."""
+        return self.data
+
+    def writable(self) -> NDArray[np.float32]:
+        """Return the values, not a copy."""
+        return self.data
+
+    def accumulate(self, grad: NDArray[np.float32]) -> None:
+        """Add `grad`, of the parameter's shape, to what earlier backward passes left."""
+        self.grad = grad if self.grad is None else self.grad + grad
+
+
+class TileBias(Parameter):
+    """The digital bias of a tile, which adds it in its forward: its values are the tile's own."""
+
+    __slots__ = ("tile",)
+
+    def __init__(self, tile: Any):
+        self.tile = tile
+        self.grad = None
+        self.requires_grad = True
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """The tile's bias vector, shape (out,), not a copy."""
+        return self.tile.bias
+
+
+class _TileArray(ReadsAsArray):
+    """Base of what is read out of a tile and changes by pulses only."""
+
+    __slots__ = ("shape", "tile")
+
+    def __init__(self, tile: Any, shape: tuple[int, ...]):
+        self.tile = tile
+        self.shape = shape
+
+    def _contents(self) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def read(self) -> NDArray[np.float32]:
+        """Return what the tile holds now, an array that cannot be written to."""
+        values = self._contents().reshape(self.shape)
+        values.flags.writeable = False
+        return values
+
+    def writable(self) -> NDArray[np.float32]:
+        """Refuse: devices change by pulses, or as a whole."""
+        raise StateError(
+            f"{type(self).__name__} cannot be written to: its values are what the tile's devices "
+            "hold. Set all of them with layer.set_weights(weight, bias)."
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError(f"{type(self).__name__} is read out of its tile, which makes a copy.")
+        return np.array(self.read(), dtype=dtype, copy=copy)
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """What the tile holds now, an array that cannot be written to."""
+        return self.read()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self.writable()
+
+
+class AnalogParameter(_TileArray):
+    r"""The logical weights of a tile, and the pairs that its next pulsed update will use.
+
+    Reads as the array of shape (out, in) that ``tile.get_weights()`` returns now: after an update,
+    a load or a change behind its back alike. Writing through it raises `StateError`.
+
+    The gradient of the loss is the sum of outer products
+
+    .. math::
+        \frac{\partial L}{\partial W} = \sum_b d_b\, x_b^\mathsf{T}
+
+    which the crossbar itself forms from pulse trains; therefore a layer records the vectors
+    x and d, and nobody multiplies them.
+
+    Parameters
+    ----------
+    tile : AnalogTile or FloatingPointTile
+        Where the weights are.
+    shape : tuple of int, optional
+        Shape to show instead of (out, in), as a convolution kernel's.
+
+    Attributes
+    ----------
+    pairs : list of (ndarray, ndarray)
+        Inputs of shape (n, in) and error signals of shape (n, out), one pair per backward.
+    requires_grad : bool
+        Whether pairs are recorded; False freezes the tile.
+    """
+
+    __slots__ = ("pairs", "requires_grad")
+
+    def __init__(self, tile: Any, shape: tuple[int, ...] | None = None):
+        super().__init__(tile, shape or (tile.out_size, tile.in_size))
+        self.pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self.requires_grad = True
+
+    def _contents(self) -> NDArray[np.float32]:
+        return self.tile.get_weights()[0]
+
+    def record(self, x: NDArray[np.float32], d: NDArray[np.float32]) -> None:
+        """Append inputs (n, in) and error signals (n, out) to what the next step applies."""
+        if len(self.pairs) >= MOST_PAIRS:
+            raise StateError(
+                f"AnalogParameter.record: {MOST_PAIRS} pairs wait for a step. Call step() or "
+                "zero_grad() of an optimizer that has this parameter, or freeze() the layer."
+            )
+        self.pairs.append((x, d))
+
+    def take_pairs(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return the recorded pairs and forget them, so that none is applied twice."""
+        pairs, self.pairs = self.pairs, []
+        return pairs
+
+    @property
+    def grad(self) -> NDArray[np.float32] | None:
+        """The gradient that the recorded pairs imply, multiplied out at each look; None if none."""
+        if not self.pairs:
+            return None
+        total = sum(d.T @ x for x, d in self.pairs)
+        return np.asarray(total, np.float32).reshape(self.shape)
+
+
+class AnalogBias(_TileArray):
+    """The bias that a tile holds as a column of devices; pulsed together with the weights."""
+
+    __slots__ = ()
+
+    def __init__(self, tile: Any):
+        super().__init__(tile, (tile.out_size,))
+
+    def _contents(self) -> NDArray[np.float32]:
+        return self.tile.get_weights()[1]

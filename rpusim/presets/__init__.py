@@ -1,0 +1,43 @@
+"""Published devices, settings and whole configurations by name, each with its source.
+
+Call one to get a configuration; keywords replace single values: ``EcRamPreset(forward=IOParameters())``.
+"""
+
+from rpusim.presets.configs import (
+    CapacitorPreset,
+    EcRamMOPreset,
+    EcRamPreset,
+    FloatingPoint,
+    GokmenVlasovPreset,
+    IdealizedPreset,
+    PresetIOParameters,
+    PresetUpdateParameters,
+    StandardIOParameters,
+)
+from rpusim.presets.devices import (
+    CapacitorPresetDevice,
+    EcRamMOPresetDevice,
+    EcRamPresetDevice,
+    GokmenVlasovPresetDevice,
+    IdealizedPresetDevice,
+)
+from rpusim.presets.preset import Preset, preset_names
+
+__all__ = [
+    "PresetIOParameters",
+    "StandardIOParameters",
+    "PresetUpdateParameters",
+    "CapacitorPresetDevice",
+    "EcRamPresetDevice",
+    "EcRamMOPresetDevice",
+    "IdealizedPresetDevice",
+    "GokmenVlasovPresetDevice",
+    "FloatingPoint",
+    "CapacitorPreset",
+    "EcRamPreset",
+    "EcRamMOPreset",
+    "IdealizedPreset",
+    "GokmenVlasovPreset",
+    "Preset",
+    "preset_names",
+]

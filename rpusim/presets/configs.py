@@ -1,0 +1,72 @@
+"""Settings of the periphery and of the update, and whole tiles with one device per crosspoint."""
+
+from rpusim.periphery import IOParameters
+from rpusim.presets import devices
+from rpusim.presets.preset import Preset
+from rpusim.presets.sources import GOKMEN_2016, RASCH_2023
+from rpusim.pulses import UpdateParameters
+from rpusim.tiles.settings import FloatingPointRPUConfig, RPUConfig
+
+__all__ = [
+    "PresetIOParameters",
+    "StandardIOParameters",
+    "PresetUpdateParameters",
+    "FloatingPoint",
+    "CapacitorPreset",
+    "EcRamPreset",
+    "EcRamMOPreset",
+    "IdealizedPreset",
+    "GokmenVlasovPreset",
+]
+
+PresetIOParameters = Preset(
+    "PresetIOParameters",
+    IOParameters,
+    "7-bit DAC, 9-bit ADC, output bound 20, output noise 0.1, both managements on.",
+    out_bound=20.0,
+    out_noise=0.1,
+)
+
+StandardIOParameters = Preset(
+    "StandardIOParameters",
+    IOParameters,
+    "8-bit DAC and ADC, output bound 10, output noise 0.04, both managements on.",
+    (RASCH_2023,),
+    inp_res=1 / 254,
+    out_bound=10.0,
+    out_noise=0.04,
+    out_res=1 / 254,
+)
+
+PresetUpdateParameters = Preset(
+    "PresetUpdateParameters",
+    UpdateParameters,
+    "Stochastic trains of at most 31 slots with both managements: the library's defaults.",
+    (GOKMEN_2016,),
+)
+
+FloatingPoint = Preset(
+    "FloatingPoint",
+    FloatingPointRPUConfig,
+    "Exact products and updates: what the others aspire to.",
+)
+
+
+def _single(name: str, device: Preset) -> Preset:
+    return Preset(
+        name,
+        RPUConfig,
+        f"Stochastic-pulse SGD, one device per crosspoint. {device.about}",
+        device.source,
+        device=device,
+        forward=PresetIOParameters,
+        backward=PresetIOParameters,
+        update=PresetUpdateParameters,
+    )
+
+
+CapacitorPreset = _single("CapacitorPreset", devices.CapacitorPresetDevice)
+EcRamPreset = _single("EcRamPreset", devices.EcRamPresetDevice)
+EcRamMOPreset = _single("EcRamMOPreset", devices.EcRamMOPresetDevice)
+IdealizedPreset = _single("IdealizedPreset", devices.IdealizedPresetDevice)
+GokmenVlasovPreset = _single("GokmenVlasovPreset", devices.GokmenVlasovPresetDevice)

@@ -1,0 +1,153 @@
+r"""The pulsed update of laws whose step does not depend on the weight: many pulses at once.
+
+n up and m down pulses with steps :math:`\mu_\pm` and noise :math:`\sigma_\pm` sum to
+
+.. math:: \Delta w = n \mu_+ + m \mu_- + \sqrt{n \sigma_+^2 + m \sigma_-^2}\; z
+
+as long as no bound is met on the way. That one normal is drawn if the worst order of the pulses, and eight standard
+deviations of noise, stay clear of both bounds (a miss has probability below 1e-14), or if the actual order,
+word by word, does. All other crosspoints take their pulses one by one, as in `rpusim.pulses.walk`. Which way is
+taken depends on the configuration and the data only.
+
+The free names are those of `rpusim.pulses.walk`, and `bare_step`.
+"""
+
+import math
+
+import numpy as np
+
+from rpusim.kernels.law import FIRST, LANES
+from rpusim.kernels.primitives import popcount
+from rpusim.kernels.random import normals4
+from rpusim.pulses.walk import coincide, gather, load, walk_lanes, walk_plainly, workspace
+
+__all__ = ["aggregate_plainly", "aggregate_rows"]
+
+MARGIN = 8.0  # standard deviations
+UPPER, LOWER = FIRST * LANES, (FIRST + 1) * LANES  # where `local` holds the bounds
+DRAWS, FIELDS = 1, 2  # of the law
+
+
+def bare_step(sign, local, model, c, z):
+    """Stand for the law's step at weight 0, without bounds."""
+    raise NotImplementedError
+
+
+def settle(w, n_up, n_down, z, local, model, c):
+    """Return (weight after all pulses, whether no bound can have been met in any order of them)."""
+    rise = bare_step(np.float32(1.0), local, model, c, np.float32(0.0))
+    fall = bare_step(np.float32(-1.0), local, model, c, np.float32(0.0))
+    rise_std = bare_step(np.float32(1.0), local, model, c, np.float32(1.0)) - rise
+    fall_std = bare_step(np.float32(-1.0), local, model, c, np.float32(1.0)) - fall
+    up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
+    spread = np.float32(math.sqrt(up * rise_std * rise_std + down * fall_std * fall_std))
+    top = w + up * max(rise, 0.0) + down * max(fall, 0.0) + MARGIN * spread
+    bottom = w + up * min(rise, 0.0) + down * min(fall, 0.0) - MARGIN * spread
+    clear = (top < local[UPPER + c]) & (bottom > local[LOWER + c])
+    return w + (up * rise + down * fall) + spread * z, clear
+
+
+def path_is_clear(w, n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, j):
+    """Return whether the path through the chunk's words stays clear of both bounds.
+
+    As in `settle`, but only within a word are all orders of the pulses allowed for.
+    """
+    rise = bare_step(np.float32(1.0), local, model, c, np.float32(0.0))
+    fall = bare_step(np.float32(-1.0), local, model, c, np.float32(0.0))
+    rise_std = bare_step(np.float32(1.0), local, model, c, np.float32(1.0)) - rise
+    fall_std = bare_step(np.float32(-1.0), local, model, c, np.float32(1.0)) - fall
+    up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
+    margin = MARGIN * np.float32(math.sqrt(up * rise_std * rise_std + down * fall_std * fall_std))
+    highest = lowest = mean = w
+    for q in range(xw.shape[1]):
+        live = int(coincide(xw[j, q], dw[i, q], offsets[q]))
+        rises = live & int(xs[j, q] ^ ds[i, q])
+        up, down = np.float32(popcount(rises)), np.float32(popcount(live ^ rises))
+        highest = max(highest, mean + up * max(rise, 0.0) + down * max(fall, 0.0))
+        lowest = min(lowest, mean + up * min(rise, 0.0) + down * min(fall, 0.0))
+        mean = mean + (up * rise + down * fall)
+    return highest + margin < local[UPPER + c] and lowest - margin > local[LOWER + c]
+
+
+def aggregate_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
+    """Apply a chunk's pulses to one crosspoint: what `aggregate_rows` does, for one (i, j)."""
+    n_up = n_down = 0
+    for q in range(xw.shape[1]):
+        live = int(coincide(xw[j, q], dw[i, q], offsets[q]))
+        up = live & int(xs[j, q] ^ ds[i, q])
+        n_up += popcount(up)
+        n_down += popcount(live ^ up)
+    if n_up + n_down == 0:
+        return
+    local = np.ones((FIRST + FIELDS) * LANES, np.float32)
+    load(local, planes, i, j, 0)
+    blocks = (w.shape[1] + 3) // 4
+    z = normals4(i, j % blocks, step, 0, int(keys[0]), int(keys[1]))[j // blocks]
+    settled, clear = settle(w[i, j], n_up, n_down, z, local, model, 0)
+    if not clear:
+        clear = path_is_clear(w[i, j], n_up, n_down, local, model, 0, xw, xs, dw, ds, offsets, i, j)
+    if clear:
+        w[i, j] = settled
+        counts[i, 0] += n_up
+        counts[i, 1] += n_down
+        if hits.size > 0:
+            hits[i, j] = 1
+    else:
+        walk_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts)
+
+
+def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
+    """Apply a chunk's pulses of a law whose step does not depend on the weight; see `walk_rows`."""
+    cols, words, k0, k1 = w.shape[1], xw.shape[1], keys[0], keys[1]
+    blocks = (cols + 3) // 4
+    z = np.zeros((4, blocks), np.float32)
+    noise = z.reshape(4 * blocks)
+    number, rises, order, place, local, lanes = workspace(cols, words)
+    tally = np.zeros(4 * LANES, np.int64)  # pulses up, down, whether a bound is near
+    moved = np.zeros(LANES, np.float32)
+    d, minus = np.empty(words, dw.dtype), np.empty(words, np.int64)
+    for i in range(begin, end):
+        if DRAWS > 0:
+            for b in range(blocks):
+                z[0, b], z[1, b], z[2, b], z[3, b] = normals4(i, b, step, 0, k0, k1)
+        for q in range(words):
+            d[q], minus[q] = dw[i, q], ds[i, q]
+        some = 0
+        for start in range(0, cols, LANES):
+            size = min(LANES, cols - start)
+            for c in range(size):
+                j = start + c
+                live = coincide(xw[j, 0], d[0], offsets[0])
+                n, n_up = popcount(live), popcount(live & (xs[j, 0] ^ minus[0]))
+                for q in range(1, words):
+                    live = coincide(xw[j, q], d[q], offsets[q])
+                    n += popcount(live)
+                    n_up += popcount(live & (xs[j, q] ^ minus[q]))
+                tally[c], tally[LANES + c] = n_up, n - n_up
+            for c in range(size):
+                local[c] = w[i, start + c]
+                local[LANES + c] = noise[start + c]
+                load(local, planes, i, start + c, c)
+            for c in range(LANES):
+                up, down = tally[c], tally[LANES + c]
+                moved[c], clear = settle(local[c], up, down, local[LANES + c], local, model, c)
+                tally[2 * LANES + c] = 0 if clear else up + down
+            for c in range(size):
+                j, n_up, n_down = start + c, tally[c], tally[LANES + c]
+                counts[i, 0] += n_up
+                counts[i, 1] += n_down
+                number[j] = 0
+                if tally[2 * LANES + c] > 0 and not path_is_clear(
+                    local[c], n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, j
+                ):
+                    number[j], _ = gather(i, j, xw, xs, dw, ds, offsets, rises)
+                    some += 1
+                elif n_up + n_down > 0:
+                    w[i, j] = moved[c]
+                    if hits.size > 0:
+                        hits[i, j] = 1
+        if some > 0:
+            walk_lanes(
+                i, w, planes, model, step, keys, hits, number, rises, order, place, local, lanes
+            )
+    return 0

@@ -1,0 +1,281 @@
+"""A crossbar: one matrix of devices, with everything that each of them carries as a named array."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from rpusim.config import nearest
+from rpusim.devices.base import PulsedDevice
+from rpusim.devices.drift import drift_rows
+from rpusim.devices.fabrication import Draw
+from rpusim.devices.operators import decay_rows, diffuse_rows, reset_rows, rewrite_rows
+from rpusim.errors import DataError, ShapeError, StateError
+from rpusim.kernels.backend import split
+from rpusim.kernels.bind import kernel
+from rpusim.kernels.streams import Purpose, Streams
+from rpusim.pulses.exact import clip_rows
+from rpusim.pulses.settings import UpdateParameters
+from rpusim.tiles.ledger import UpdateReport
+from rpusim.tiles.pulsing import Pulser
+
+__all__ = ["Crossbar"]
+
+OPERATION = 3.0  # nanoseconds per device of an elementwise operation, to judge whether threads pay
+
+
+class Crossbar:
+    """A matrix of pulsed devices.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows (outputs) and columns (inputs).
+    device : PulsedDevice
+        What they are.
+    streams : Streams
+        Where its draws come from.
+    backend : {"cpu", "python"}
+        Where it runs.
+    bias : bool
+        Whether the last column is an analog bias.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (rows, cols)
+        What the product sees: the persistent weights, plus write noise if the device has any.
+    persistent : ndarray of shape (rows, cols)
+        What pulses act on.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        device: PulsedDevice,
+        streams: Streams,
+        backend: str = "cpu",
+        bias: bool = False,
+    ) -> None:
+        self.shape, self.device, self.streams, self.backend = shape, device, streams, backend
+        seed = device.construction_seed
+        key = (Streams(seed) if seed > 0 else streams).key(Purpose.FABRICATE)
+        arrays = device.fabricate(shape, Draw(key), bias)
+        self.names = device.planes()
+        self.planes = np.stack([arrays[name] for name in self.names])
+        self.granularity = device.weight_granularity
+        self.persistent = np.zeros(shape, np.float32)
+        noisy = device.write_noise > 0.0
+        self.weights = np.zeros(shape, np.float32) if noisy else self.persistent
+        self._carry = np.zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
+        drifts = device.drift.nu > 0.0
+        self._start = np.zeros(shape if drifts else (0, 0), np.float32)
+        self._since = np.zeros(shape if drifts else (0, 0), np.float64)
+        self.clock = 0.0
+        counts = shape if device.count_pulses else (0, 0)
+        self._counts = np.zeros((2, *counts), np.int64)
+        self._pulser = Pulser(device.bound_law(), device.step_depends_on_weight, backend)
+        values = [getattr(device, name) for name in device._model_names()]
+        self._model = np.array(values, np.float32)
+
+    # ---------------------------------------------------------------- access
+
+    def plane(self, name: str) -> np.ndarray:
+        """Return the (rows, cols) view of one named array."""
+        return self.planes[self.names.index(name)]
+
+    def hidden_parameters(self) -> dict[str, np.ndarray]:
+        """Return a copy of everything each device carries, by name."""
+        hidden = {}
+        for name in self.names:
+            if name == "decay_rates":  # a rate of 1e-9 is a float32, 1 minus it is not
+                hidden["decay_scales"] = 1.0 - self.plane(name).astype(np.float64)
+            else:
+                hidden[name] = self.plane(name).copy()
+        hidden["persistent_weights"] = self.persistent.copy()
+        return hidden
+
+    def set_hidden_parameters(
+        self, changes: Mapping[str, Any], recompute_derived: bool = True
+    ) -> None:
+        """Replace some of the named arrays; nothing changes if any of them is refused.
+
+        Parameters
+        ----------
+        changes : dict of str to array_like
+            Arrays of shape (rows, cols) by name, any of `hidden_parameters`, in any order.
+        recompute_derived : bool
+            Whether planes that follow from changed ones, and are not given, follow them.
+        """
+        new = dict(zip(self.names, self.planes.copy(), strict=True))
+        known, persistent = [*self.hidden_parameters()], None
+        for name, values in changes.items():
+            if name not in known:
+                raise StateError(f"no hidden parameter is called {name!r}{nearest(name, known)}")
+            array = np.array(values, np.float64)
+            if array.shape != self.shape:
+                raise ShapeError(f"{name} must have shape {self.shape}, got {array.shape}.")
+            unbounded = name in ("max_bound", "min_bound")
+            if np.isnan(array).any() or not (unbounded or np.isfinite(array).all()):
+                raise DataError(f"{name} must be finite, got NaN or infinity.")
+            if name == "persistent_weights":
+                persistent = array.astype(np.float32)
+            elif name == "decay_scales":
+                new["decay_rates"] = (1.0 - array).astype(np.float32)
+            else:
+                new[name] = array.astype(np.float32)
+        if (new["min_bound"] > new["max_bound"]).any():
+            raise DataError("min_bound must not exceed max_bound for any device.")
+        if recompute_derived:
+            old = dict(zip(self.names, self.planes, strict=True))
+            derived = self.device.rederive(old, new)
+            new.update({k: v for k, v in derived.items() if k not in changes})
+        self.planes[:] = np.stack([new[name] for name in self.names])
+        before = self.persistent.copy()
+        if persistent is not None:
+            self.persistent[:] = persistent
+        self._clip()
+        self._touched(self.persistent != before)
+
+    def set_weights(self, weights: np.ndarray) -> int:
+        """Write weights, limited to the devices' bounds; return how many that changed."""
+        self.persistent[:] = weights
+        clipped = self._clip()
+        self._touched(np.ones(self.shape, np.uint8), set_by_user=True)
+        return clipped
+
+    # ---------------------------------------------------------------- physics
+
+    def update(
+        self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
+    ) -> UpdateReport:
+        """Pulse the devices for a batch of vector pairs; see `Pulser.update`."""
+        tracked = self.weights is not self.persistent or self._since.size > 0
+        hits = np.zeros(self.shape if tracked else (0, 0), np.uint8)
+        report = self._pulser.update(self, x, d, rate, settings, hits, self._counts)
+        if tracked:
+            self._touched(hits)
+        return report
+
+    def decay(self, alpha: float = 1.0) -> None:
+        """Decay once towards `reset_bias`, `alpha` times as much as one step does."""
+        if self.device.lifetime > 0.0:
+            rate, target = self.plane("decay_rates"), self.plane("reset_bias")
+            with self._clock_running():
+                args = (self._carry, rate, target, *self._bounds(), alpha)
+                self._run(decay_rows, self.persistent, *args)
+
+    def diffuse(self) -> None:
+        """Take one step of the devices' random walks."""
+        if self.device.diffusion > 0.0:
+            draw = self.streams.draw(Purpose.DIFFUSION)
+            with self._clock_running():
+                args = (self.plane("diffusion_rates"), *self._bounds(), *draw)
+                self._run(diffuse_rows, self.persistent, *args)
+
+    def reset(self, columns: np.ndarray, prob: float = 1.0) -> None:
+        """Reset the devices of the marked columns, each with probability `prob`."""
+        hits = np.zeros(self.shape, np.uint8)
+        args = (hits, self.plane("reset_bias"), *self._bounds(), columns.astype(np.uint8))
+        args += (self.device.reset_std, prob, *self.streams.draw(Purpose.RESET))
+        self._run(reset_rows, self.persistent, *args)
+        self._touched(hits)
+
+    def clip(self, value: float) -> None:
+        """Limit the weights to ``-value..value``, within the devices' bounds."""
+        before = self.persistent.copy()
+        np.clip(self.persistent, -value, value, out=self.persistent)
+        self._clip()
+        self._touched(self.persistent != before)
+
+    def drift(self, delta_t: float) -> None:
+        """Let a time pass, in the unit of `DriftParameter.t_0`."""
+        p = self.device.drift
+        if p.nu == 0.0:
+            return
+        clock = self.clock + delta_t / p.t_0
+        names = ("nu_std", "wg_ratio", "g_offset", "w_offset", "nu_k", "log_g0", "w_noise_std")
+        settings = np.array([getattr(p, name) for name in names], np.float32)
+        args = (self.persistent, self._start, self._since, self.plane("drift_nu"), *self._bounds())
+        if self._run(drift_rows, *args, settings, clock, *self.streams.draw(Purpose.DRIFT)):
+            raise StateError(
+                "drift: nu_k needs positive conductances; choose g_offset and w_offset so that "
+                "(w - w_offset) / wg_ratio + g_offset > 0 for all weights."
+            )
+        self.clock = clock
+        self._rewrite(np.ones(self.shape, np.uint8))
+
+    # ---------------------------------------------------------------- state
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return everything as plain arrays, by name."""
+        state = {f"plane_{name}": self.plane(name).copy() for name in self.names}
+        state |= {
+            "persistent_weights": self.persistent.copy(),
+            "visible_weights": self.weights.copy(),
+            "granularity": np.array(self.granularity),
+            "decay_carry": self._carry.copy(),
+            "drift_start": self._start.copy(),
+            "drift_since": self._since.copy(),
+            "drift_clock": np.array(self.clock),
+            "pulse_counts": self._counts.copy(),
+        }
+        return state
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from what `state` returned; the caller has checked names and shapes."""
+        for name in self.names:
+            self.plane(name)[:] = state[f"plane_{name}"]
+        self.persistent[:] = state["persistent_weights"]
+        self.weights[:] = state["visible_weights"]
+        self.granularity, self.clock = float(state["granularity"]), float(state["drift_clock"])
+        self._carry[:], self._start[:] = state["decay_carry"], state["drift_start"]
+        self._since[:], self._counts[:] = state["drift_since"], state["pulse_counts"]
+
+    # ---------------------------------------------------------------- inside
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.plane("min_bound"), self.plane("max_bound")
+
+    def _clip(self) -> int:
+        low, high = self._bounds()
+        changed = int(((self.persistent < low) | (self.persistent > high)).sum())
+        self._run(clip_rows, self.persistent, low, high)
+        return changed
+
+    @contextlib.contextmanager
+    def _clock_running(self) -> Iterator[None]:
+        """Let weights move without restarting their drift, and redraw the write noise of those that did."""
+        if self.weights is self.persistent and not self._since.size:
+            yield
+            return
+        before = self.persistent.copy()
+        yield
+        moved = self.persistent - before
+        if self._since.size:
+            age = np.maximum(self.clock - self._since, 1.0)
+            self._start += moved * age ** self.plane("drift_nu")
+        self._rewrite(moved != 0.0)
+
+    def _touched(self, hits: np.ndarray, set_by_user: bool = False) -> None:
+        """Note that some devices were written: their drift restarts, their write noise is new."""
+        if self._carry.size:
+            self._carry[hits != 0] = 0.0
+        if self._since.size:
+            self._start[hits != 0] = self.persistent[hits != 0]
+            self._since[hits != 0] = self.clock
+        if set_by_user and not getattr(self.device, "apply_write_noise_on_set", True):
+            self.weights[:] = self.persistent
+        else:
+            self._rewrite(hits)
+
+    def _rewrite(self, hits: np.ndarray) -> None:
+        if self.weights is not self.persistent:
+            args = (self.persistent, hits.astype(np.uint8), self.device.write_noise)
+            self._run(rewrite_rows, self.weights, *args, *self.streams.draw(Purpose.WRITE))
+
+    def _run(self, rows: Callable[..., int], *args: Any) -> int:
+        size = self.shape[0] * self.shape[1]
+        return split(kernel(rows, self.backend), self.shape[0], OPERATION * size, *args)

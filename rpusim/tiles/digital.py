@@ -1,0 +1,128 @@
+"""A matrix of numbers: the counterpart of a crossbar for devices that are updated exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rpusim.devices import FloatingPointDevice, IdealDevice
+from rpusim.errors import StateError
+from rpusim.kernels.random import normal
+from rpusim.kernels.streams import Purpose, Streams
+from rpusim.pulses.settings import UpdateParameters
+from rpusim.tiles.ledger import UpdateReport
+from rpusim.tiles.pulsing import subtract
+
+__all__ = ["DigitalMatrix"]
+
+
+class DigitalMatrix:
+    """A matrix without bounds and hidden parameters; it has the methods of a `Crossbar`.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows (outputs) and columns (inputs).
+    device : IdealDevice or FloatingPointDevice
+        Its decay, diffusion and drift.
+    streams : Streams
+        Where its draws come from.
+    backend : {"cpu", "python"}
+        Where it runs.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        device: IdealDevice | FloatingPointDevice,
+        streams: Streams,
+        backend: str = "cpu",
+    ) -> None:
+        self.shape, self.device, self.streams, self.backend = shape, device, streams, backend
+        self.weights = self.persistent = np.zeros(shape, np.float32)
+        self._start, self._since, self.clock = self.weights.copy(), 0.0, 0.0
+
+    def hidden_parameters(self) -> dict[str, np.ndarray]:
+        """Return nothing: numbers hide nothing."""
+        return {}
+
+    def set_hidden_parameters(
+        self, changes: Mapping[str, Any], recompute_derived: bool = True
+    ) -> None:
+        """Refuse any change."""
+        if changes:
+            name = type(self.device).__name__
+            raise StateError(f"{name} has no hidden parameters, got {', '.join(changes)}.")
+
+    def set_weights(self, weights: np.ndarray) -> int:
+        """Write weights; none is ever clipped."""
+        self.weights[:] = weights
+        self._written()
+        return 0
+
+    def update(
+        self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
+    ) -> UpdateReport:
+        """Subtract ``rate * d^T x``."""
+        subtract(self.weights, x, d, rate, self.backend)
+        self._written()
+        return UpdateReport(vectors=len(x))
+
+    def decay(self, alpha: float = 1.0) -> None:
+        """Shrink all weights once by ``alpha / lifetime``."""
+        if self.device.lifetime > 0.0:
+            self.weights *= np.float32(1.0 - min(alpha / self.device.lifetime, 1.0))
+            self._written()
+
+    def diffuse(self) -> None:
+        """Take one step of the random walk."""
+        if self.device.diffusion > 0.0:
+            step, *key = self.streams.draw(Purpose.DIFFUSION)
+            self.weights += self.device.diffusion * normal(self.shape, tuple(key), step=step)
+            self._written()
+
+    def reset(self, columns: np.ndarray, prob: float = 1.0) -> None:
+        """Set the marked columns to noise around 0, each weight with probability `prob`."""
+        if not isinstance(self.device, IdealDevice):
+            raise StateError(f"{type(self.device).__name__} has no reset.")
+        step, *key = self.streams.draw(Purpose.RESET)
+        fresh = self.device.reset_std * normal(self.shape, tuple(key), step=step)
+        chosen = np.random.default_rng([*key, step]).random(self.shape) < prob
+        chosen &= columns.astype(bool)
+        self.weights[chosen] = fresh[chosen]
+        self._written()
+
+    def clip(self, value: float) -> None:
+        """Limit the weights to ``-value..value``."""
+        np.clip(self.weights, -value, value, out=self.weights)
+        self._written()
+
+    def drift(self, delta_t: float) -> None:
+        """Let a time pass: weights fall as ``(t / t_0)**-nu`` since they were last written."""
+        p = getattr(self.device, "drift", None)
+        if p is None or p.nu == 0.0:
+            return
+        self.clock += delta_t / p.t_0
+        self.weights[:] = self._start * max(self.clock - self._since, 1.0) ** -p.nu
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return everything as plain arrays, by name."""
+        return {
+            "persistent_weights": self.weights.copy(),
+            "drift_start": self._start.copy(),
+            "drift_times": np.array([self._since, self.clock]),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from what `state` returned."""
+        self.weights[:] = state["persistent_weights"]
+        self._start[:] = state["drift_start"]
+        self._since, self.clock = (float(t) for t in state["drift_times"])
+
+    def _written(self) -> None:
+        """Restart the drift."""
+        if getattr(self.device, "drift", None) is not None:
+            self._start[:] = self.weights
+            self._since = self.clock

@@ -1,0 +1,173 @@
+"""The way from a batch of vector pairs to a crossbar's kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rpusim.kernels.backend import split
+from rpusim.kernels.bind import kernel
+from rpusim.kernels.law import BoundLaw
+from rpusim.kernels.streams import MASK, Purpose
+from rpusim.pulses.aggregate import aggregate_plainly, aggregate_rows
+from rpusim.pulses.exact import clip_rows, count_rows, exact_rows, subtract_rows
+from rpusim.pulses.plan import plan
+from rpusim.pulses.settings import PulseType, UpdateParameters
+from rpusim.pulses.trains import chunks, coincide, count_product, trains
+from rpusim.pulses.walk import walk_plainly, walk_rows
+from rpusim.tiles.ledger import UpdateReport
+
+__all__ = ["Pulser", "subtract"]
+
+# nanoseconds of one core, to judge whether threads pay
+PER_DEVICE, PER_WORD, PER_SLOT, PER_PRODUCT = 10.0, 1.0, 0.3, 0.15
+
+
+class Pulser:
+    """A device's law, ready to be applied to crossbars.
+
+    Parameters
+    ----------
+    law : BoundLaw
+        The law as functions of a crossbar's arrays.
+    depends_on_weight : bool
+        Whether its step does; if not, pulses are summed where that is exact.
+    backend : {"cpu", "python"}
+        Where it runs.
+    """
+
+    def __init__(self, law: BoundLaw, depends_on_weight: bool, backend: str) -> None:
+        self._law, self._sums, self._backend = law, not depends_on_weight, backend
+        self._rows: dict[Any, Callable[..., int]] = {}
+
+    def update(
+        self,
+        crossbar: Any,
+        x: np.ndarray,
+        d: np.ndarray,
+        rate: float,
+        settings: UpdateParameters,
+        hits: np.ndarray,
+        counts: np.ndarray,
+    ) -> UpdateReport:
+        """Apply ``w <- w - rate * d x^T`` to a crossbar, by pulses, vector pairs in order.
+
+        Parameters
+        ----------
+        crossbar : Crossbar
+            Whose persistent weights and planes are changed.
+        x, d : ndarray of shape (batch, cols), (batch, rows)
+            C-contiguous float32.
+        rate : float
+            Learning rate > 0 as the devices see it.
+        settings : UpdateParameters
+            Kind and length of the trains.
+        hits : ndarray of shape (rows, cols) or (0, 0)
+            Where a pulse fell, if wanted.
+        counts : ndarray of shape (2, rows, cols) or (2, 0, 0)
+            Pulses up and down of every device are added, if wanted.
+        """
+        if settings.pulse_type in (PulseType.NONE, PulseType.NONE_WITH_DEVICE):
+            return self._exactly(crossbar, x, d, rate, settings, hits)
+        drawn = plan(x, d, rate, crossbar.granularity, settings)
+        length, strength = drawn.length, drawn.strength
+        active = int(np.count_nonzero(length))
+        report = UpdateReport(
+            vectors=len(x),
+            silent=len(x) - active,
+            saturated=int(np.count_nonzero(strength > settings.desired_bl)),
+            mean_length=float(length.sum() / active) if active else 0.0,
+        )
+        streams, w, backend = crossbar.streams, crossbar.persistent, self._backend
+        first = streams.take(Purpose.TRAIN_X, len(x))
+        keys_x, keys_d = streams.key(Purpose.TRAIN_X), streams.key(Purpose.TRAIN_D)
+        meet = coincide if _stochastic(settings) else count_product
+        total = np.zeros((w.shape[0], 2), np.int64)
+        for start, end in chunks(drawn):
+            here, number = slice(start, end), first + start
+            xw, xs, offsets = trains(
+                x[here],
+                drawn.x_factor[here],
+                length[here],
+                settings,
+                False,
+                number,
+                keys_x,
+                backend,
+            )
+            dw, ds, _ = trains(
+                d[here], drawn.d_factor[here], length[here], settings, True, number, keys_d, backend
+            )
+            step, *batch = streams.draw(Purpose.UPDATE_BATCH)
+            high = batch[1] ^ streams.key(Purpose.UPDATE_BATCH)[1]
+            k0, k1 = streams.key(Purpose.UPDATE_PULSE)
+            keys = np.array([*batch, k0, k1 ^ high], np.int64)
+            slots = int(length[here].sum())
+            work = w.size * (
+                PER_DEVICE + (PER_WORD * len(offsets) if self._sums else PER_SLOT * slots)
+            )
+            args = (w, crossbar.planes, crossbar._model, xw, xs, dw, ds, offsets)
+            split(self._kernel(meet), w.shape[0], work, *args, step & MASK, keys, hits, total)
+            if counts.size:
+                count = kernel(count_rows, backend, coincide=meet)
+                split(count, w.shape[0], work, xw, xs, dw, ds, offsets, *counts)
+        report.pulses_up, report.pulses_down = (int(n) for n in total.sum(axis=0))
+        return report
+
+    def _kernel(self, meet: Callable[..., Any]) -> Callable[..., int]:
+        """Return the kernel over rows for one way in which trains coincide."""
+        if meet not in self._rows:
+            names = {**self._law._asdict(), "coincide": meet}
+            if self._backend == "python":
+                body = kernel(aggregate_plainly if self._sums else walk_plainly, "python", **names)
+                self._rows[meet] = _plain_rows(body)
+            else:
+                self._rows[meet] = kernel(aggregate_rows if self._sums else walk_rows, **names)
+        return self._rows[meet]
+
+    def _exactly(
+        self,
+        crossbar: Any,
+        x: np.ndarray,
+        d: np.ndarray,
+        rate: float,
+        settings: UpdateParameters,
+        hits: np.ndarray,
+    ) -> UpdateReport:
+        """Update without pulses, within the devices' bounds: after the batch, or after each vector."""
+        w, backend = crossbar.persistent, self._backend
+        low, high = crossbar.plane("min_bound"), crossbar.plane("max_bound")
+        if settings.pulse_type is PulseType.NONE:
+            subtract(w, x, d, rate, backend)
+            split(kernel(clip_rows, backend), w.shape[0], PER_DEVICE * w.size, w, low, high)
+        else:
+            work = PER_PRODUCT * w.size * len(x)
+            args = (w, low, high, x, d, np.float32(rate))
+            split(kernel(exact_rows, backend), w.shape[0], work, *args)
+        hits[:] = 1
+        return UpdateReport(vectors=len(x))
+
+
+def subtract(w: np.ndarray, x: np.ndarray, d: np.ndarray, rate: float, backend: str) -> None:
+    """Subtract ``rate * d^T x`` from `w`, vector after vector."""
+    work = PER_PRODUCT * w.size * len(x)
+    split(kernel(subtract_rows, backend), w.shape[0], work, w, x, d, np.float32(rate))
+
+
+def _stochastic(settings: UpdateParameters) -> bool:
+    return settings.pulse_type in (PulseType.STOCHASTIC, PulseType.STOCHASTIC_COMPRESSED)
+
+
+def _plain_rows(body: Callable[..., None]) -> Callable[..., int]:
+    """Return a double loop over crosspoints."""
+
+    def rows(begin: int, end: int, w: np.ndarray, *args: Any) -> int:
+        with np.errstate(all="ignore"):
+            for i in range(begin, end):
+                for j in range(w.shape[1]):
+                    body(i, j, w, *args)
+        return 0
+
+    return rows

@@ -1,0 +1,163 @@
+"""The state of a tile as plain arrays, and files that hold it.
+
+A file is an ``.npz`` of those arrays and a header in JSON: what kind of tile it is, its sizes and its
+configuration. There is no pickle in it; it is written beside its final name and then moved there, so that an interrupted
+write leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rpusim.config import Config
+from rpusim.errors import DataError, ShapeError, StateError
+
+__all__ = ["load", "restore_tile", "save", "tile_state"]
+
+VERSION = 1
+
+
+def tile_state(tile: Any) -> dict[str, np.ndarray]:
+    """Return everything of a tile that changes, as arrays by name."""
+    state = tile.crossbar.state()
+    state |= tile._streams.state()
+    state["mapping_scales"] = tile._scales.copy()
+    state["scaled"] = np.array(tile._scaled)
+    state["ledger"] = tile.stats.state()
+    state["version"] = np.array(VERSION)
+    if tile.bias is not None:
+        state["bias"] = tile.bias.copy()
+    return state
+
+
+def restore_tile(tile: Any, state: Mapping[str, np.ndarray]) -> None:
+    """Continue from `state`; raise before anything changes if it does not fit."""
+    where, now = type(tile).__name__, tile_state(tile)
+    version = int(state["version"]) if "version" in state else 0
+    if version > VERSION:
+        raise StateError(
+            f"{where}: the state has version {version}, this rpusim reads up to {VERSION}."
+        )
+    missing, unknown = sorted(set(now) - set(state)), sorted(set(state) - set(now))
+    if missing or unknown:
+        parts = [
+            f"{what}: {', '.join(names)}"
+            for what, names in (("missing", missing), ("unknown", unknown))
+            if names
+        ]
+        raise StateError(
+            f"{where}.load_state_dict: the state is of another kind of tile; {'; '.join(parts)}."
+        )
+    for name, value in now.items():
+        shape = np.shape(state[name])
+        if shape != value.shape:
+            raise ShapeError(
+                f"{where}.load_state_dict: {name} must have shape {value.shape}, got {shape}."
+            )
+        if np.asarray(state[name]).dtype.kind != value.dtype.kind:
+            raise DataError(
+                f"{where}.load_state_dict: {name} must be {value.dtype}, got {np.asarray(state[name]).dtype}."
+            )
+    tile._streams.restore(state)
+    tile.crossbar.restore(state)
+    tile._scales[:], tile._scaled = state["mapping_scales"], bool(state["scaled"])
+    tile.stats.restore(state["ledger"])
+    if tile.bias is not None:
+        tile.bias[:] = state["bias"]
+
+
+def save(path: str | os.PathLike[str], obj: Any) -> None:
+    """Save a tile (or anything with a `state_dict`) to an ``.npz`` file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; replaced at once when the new one is complete.
+    obj : AnalogTile or object with `state_dict`
+        A tile comes back from `load` by itself; anything else through ``load(path, into=obj)``.
+    """
+    header: dict[str, Any] = {"format": "rpusim", "version": VERSION, "kind": type(obj).__name__}
+    if isinstance(getattr(obj, "rpu_config", None), Config) and hasattr(obj, "crossbar"):
+        header |= {
+            "tile": True,
+            "out_size": obj.out_size,
+            "in_size": obj.in_size,
+            "bias": obj.has_bias,
+            "backend": obj.backend,
+            "rpu_config": obj.rpu_config.to_dict(),
+        }
+    arrays = {f"state/{name}": value for name, value in obj.state_dict().items()}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    path = os.fspath(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    handle, beside = tempfile.mkstemp(suffix=".npz", prefix=".rpusim-", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def load(path: str | os.PathLike[str], into: Any = None) -> Any:
+    """Load what `save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    into : object with `load_state_dict`, optional
+        What receives the state; needed unless the file holds a tile.
+
+    Returns
+    -------
+    object
+        The tile, or `into`.
+
+    Raises
+    ------
+    StateError
+        If the file is not one of rpusim's, is damaged, or does not fit; `into` is then unchanged.
+    """
+    path = os.fspath(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays.pop("header").tobytes())
+        if header["format"] != "rpusim":
+            raise ValueError("another format")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise StateError(f"{path!r} is not a complete file of rpusim.save: {error}") from error
+    if header["version"] > VERSION:
+        raise StateError(
+            f"{path!r} has version {header['version']}, this rpusim reads up to {VERSION}."
+        )
+    state = {name.removeprefix("state/"): value for name, value in arrays.items()}
+    if into is None:
+        if not header.get("tile"):
+            raise StateError(
+                f"{path!r} holds a {header['kind']}; load it with load(path, into=...)."
+            )
+        into = _make(header)
+    into.load_state_dict(state)
+    return into
+
+
+def _make(header: Mapping[str, Any]) -> Any:
+    """Build an empty tile of the kind that a header describes."""
+    import rpusim.tiles as tiles
+
+    config = Config.from_dict(header["rpu_config"])
+    kind = getattr(tiles, header["kind"])
+    sizes = (header["out_size"], header["in_size"])
+    return kind(*sizes, config, header["bias"], rng=0, backend=header["backend"])
