@@ -19,6 +19,7 @@ from rpusim.kernels.primitives import native
 __all__ = ["bind", "kernel", "mark", "names_used"]
 
 _bound: dict = {}
+_kernels: dict = {}  # those without names, found faster
 
 
 def bind(function, target="cpu", *, entry=False, cache=True, **names):
@@ -51,7 +52,11 @@ def bind(function, target="cpu", *, entry=False, cache=True, **names):
 
 def kernel(function, target="cpu", **names):
     """Return `function` bound as an entry point: see `bind`."""
-    return bind(function, target, entry=True, **names)
+    if names:
+        return bind(function, target, entry=True, **names)
+    if (function, target) not in _kernels:
+        _kernels[function, target] = bind(function, target, entry=True)
+    return _kernels[function, target]
 
 
 def names_used(function):

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import DataError, ShapeError
+from rpusim.kernels.bind import kernel
+from rpusim.kernels.softmax import cross_entropy_rows
 from rpusim.nn.checks import as_float32, not_finite
 
 __all__ = ["cross_entropy", "nll", "mse"]
@@ -49,20 +51,13 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> tuple[float, NDArray[
     >>> round(loss, 6), grad
     (0.693147, array([[ 0.5, -0.5]], dtype=float32))
     """
-    z, hit = _rows_and_hits(logits, labels, "cross_entropy: logits", "cross_entropy: labels")
-    top = np.maximum.reduce(z, axis=1, keepdims=True)
-    if not math.isfinite(np.vdot(top, top)):  # the cheapest look for NaN and infinity
+    z, t = _rows_and_labels(logits, labels, "cross_entropy: logits", "cross_entropy: labels")
+    grad = np.empty_like(z)
+    total, good = kernel(cross_entropy_rows)(z, t, grad)
+    if not good:
+        _hits(z, t, "cross_entropy: labels")
         raise not_finite(z, "cross_entropy: logits")
-    relative = np.subtract(z, top)
-    p = np.exp(relative)
-    total = np.add.reduce(p, axis=1, keepdims=True)
-    loss = float(np.add.reduce(np.log(total[:, 0]) - relative[hit])) / len(z)
-    if not math.isfinite(loss):
-        raise not_finite(z, "cross_entropy: logits")
-    p /= total
-    p -= hit
-    p *= 1.0 / len(z)
-    return loss, p.reshape(np.shape(logits))
+    return total / len(z), grad.reshape(np.shape(logits))
 
 
 def nll(log_probs: ArrayLike, labels: ArrayLike) -> tuple[float, NDArray[np.float32]]:
@@ -91,7 +86,8 @@ def nll(log_probs: ArrayLike, labels: ArrayLike) -> tuple[float, NDArray[np.floa
     DataError
         If labels are not integers or out of range, or `log_probs` are NaN or above 0.
     """
-    y, hit = _rows_and_hits(log_probs, labels, "nll: log_probs", "nll: labels")
+    y, t = _rows_and_labels(log_probs, labels, "nll: log_probs", "nll: labels")
+    hit = _hits(y, t, "nll: labels")
     top = float(np.maximum.reduce(y, axis=None))
     if not top <= ROUNDING:
         raise DataError(
@@ -144,10 +140,10 @@ def mse(y: ArrayLike, target: ArrayLike) -> tuple[float, NDArray[np.float32]]:
     return loss, grad
 
 
-def _rows_and_hits(
+def _rows_and_labels(
     scores: ArrayLike, labels: ArrayLike, scores_name: str, labels_name: str
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the scores as rows of shape (batch, classes), and [c = t_b] of that shape."""
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the scores as rows of shape (batch, classes), and the labels as int64."""
     s, t = as_float32(scores, scores_name), np.asarray(labels)
     if s.ndim == 0 or not s.size:
         raise ShapeError(f"{scores_name} must have shape (..., classes), got {s.shape}.")
@@ -158,9 +154,15 @@ def _rows_and_hits(
         )
     if t.dtype.kind not in "iu":
         raise DataError(f"{labels_name} must be integers, got {t.dtype}.")
-    classes = s.shape[-1]
-    hit = t.reshape(-1, 1) == np.arange(classes)
-    if np.count_nonzero(hit) != t.size:
-        wrong = t[(t < 0) | (t >= classes)]
-        raise DataError(f"{labels_name} must be in 0..{classes - 1}, got {wrong.flat[0]}.")
-    return s.reshape(-1, classes), hit
+    rows = np.ascontiguousarray(s.reshape(-1, s.shape[-1]))
+    return rows, np.ascontiguousarray(t.reshape(-1), np.int64)
+
+
+def _hits(rows: NDArray[np.float32], labels: NDArray[np.int64], name: str) -> NDArray[np.bool_]:
+    """Return [c = t_b] of the shape of `rows`; refuse labels that are no classes."""
+    classes = rows.shape[1]
+    hit = labels[:, None] == np.arange(classes)
+    if np.count_nonzero(hit) != labels.size:
+        wrong = labels[(labels < 0) | (labels >= classes)]
+        raise DataError(f"{name} must be in 0..{classes - 1}, got {wrong[0]}.")
+    return hit

@@ -19,7 +19,15 @@ import numpy as np
 from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import popcount
 from rpusim.kernels.random import normals4
-from rpusim.pulses.walk import coincide, gather, load, walk_lanes, walk_plainly, workspace
+from rpusim.pulses.walk import (
+    coincide,
+    gather,
+    load,
+    transposed,
+    walk_lanes,
+    walk_plainly,
+    workspace,
+)
 
 __all__ = ["aggregate_plainly", "aggregate_rows"]
 
@@ -59,10 +67,11 @@ def path_is_clear(w, n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, 
     up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
     margin = MARGIN * np.float32(math.sqrt(up * rise_std * rise_std + down * fall_std * fall_std))
     highest = lowest = mean = w
-    for q in range(xw.shape[1]):
-        live = int(coincide(xw[j, q], dw[i, q], offsets[q]))
-        rises = live & int(xs[j, q] ^ ds[i, q])
-        up, down = np.float32(popcount(rises)), np.float32(popcount(live ^ rises))
+    for q in range(xw.shape[0]):
+        live = int(coincide(xw[q, j], dw[q, i], offsets[q]))
+        rises = live & int(xs[q, j] ^ ds[q, i])
+        up = np.float32(np.int32(popcount(rises)))
+        down = np.float32(np.int32(popcount(live ^ rises)))
         highest = max(highest, mean + up * max(rise, 0.0) + down * max(fall, 0.0))
         lowest = min(lowest, mean + up * min(rise, 0.0) + down * min(fall, 0.0))
         mean = mean + (up * rise + down * fall)
@@ -72,20 +81,24 @@ def path_is_clear(w, n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, 
 def aggregate_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
     """Apply a chunk's pulses to one crosspoint: what `aggregate_rows` does, for one (i, j)."""
     n_up = n_down = 0
-    for q in range(xw.shape[1]):
-        live = int(coincide(xw[j, q], dw[i, q], offsets[q]))
-        up = live & int(xs[j, q] ^ ds[i, q])
+    for q in range(xw.shape[0]):
+        live = int(coincide(xw[q, j], dw[q, i], offsets[q]))
+        up = live & int(xs[q, j] ^ ds[q, i])
         n_up += popcount(up)
         n_down += popcount(live ^ up)
     if n_up + n_down == 0:
         return
     local = np.ones((FIRST + FIELDS) * LANES, np.float32)
     load(local, planes, i, j, 0)
-    blocks = (w.shape[1] + 3) // 4
-    z = normals4(i, j % blocks, step, 0, int(keys[0]), int(keys[1]))[j // blocks]
+    z = np.float32(0.0)
+    if DRAWS > 0:
+        blocks = (w.shape[1] + 3) // 4
+        z = normals4(i, j % blocks, step, 0, int(keys[0]), int(keys[1]))[j // blocks]
     settled, clear = settle(w[i, j], n_up, n_down, z, local, model, 0)
     if not clear:
-        clear = path_is_clear(w[i, j], n_up, n_down, local, model, 0, xw, xs, dw, ds, offsets, i, j)
+        clear = path_is_clear(
+            w[i, j], n_up, n_down, local, model, 0, xw, xs, dw, ds, offsets, i, j
+        )
     if clear:
         w[i, j] = settled
         counts[i, 0] += n_up
@@ -96,58 +109,67 @@ def aggregate_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, key
         walk_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts)
 
 
-def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
+def aggregate_rows(
+    begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts
+):
     """Apply a chunk's pulses of a law whose step does not depend on the weight; see `walk_rows`."""
-    cols, words, k0, k1 = w.shape[1], xw.shape[1], keys[0], keys[1]
+    cols, words, k0, k1 = w.shape[1], xw.shape[0], keys[0], keys[1]
+    padded = (cols + LANES - 1) // LANES * LANES
     blocks = (cols + 3) // 4
     z = np.zeros((4, blocks), np.float32)
     noise = z.reshape(4 * blocks)
-    number, rises, order, place, local, lanes = workspace(cols, words)
-    tally = np.zeros(4 * LANES, np.int64)  # pulses up, down, whether a bound is near
-    moved = np.zeros(LANES, np.float32)
-    d, minus = np.empty(words, dw.dtype), np.empty(words, np.int64)
+    room = workspace(cols, words)
+    xt, st, dt, mt = transposed(xw), transposed(xs), transposed(dw), transposed(ds)
+    number, rises, local = room[0], room[1], room[4]
+    ups, alls = np.zeros(padded, np.int64), np.zeros(padded, np.int64)
+    moved, near = np.zeros(LANES, np.float32), np.zeros(LANES, np.int64)
     for i in range(begin, end):
+        ups[:] = 0
+        alls[:] = 0
+        for q in range(words):
+            d, minus, offset = dw[q, i], ds[q, i], offsets[q]
+            if d != 0:
+                for j in range(cols):
+                    live = coincide(xw[q, j], d, offset)
+                    ups[j] += popcount(live & (xs[q, j] ^ minus))
+                    alls[j] += popcount(live)
         if DRAWS > 0:
             for b in range(blocks):
                 z[0, b], z[1, b], z[2, b], z[3, b] = normals4(i, b, step, 0, k0, k1)
-        for q in range(words):
-            d[q], minus[q] = dw[i, q], ds[i, q]
         some = 0
         for start in range(0, cols, LANES):
             size = min(LANES, cols - start)
             for c in range(size):
-                j = start + c
-                live = coincide(xw[j, 0], d[0], offsets[0])
-                n, n_up = popcount(live), popcount(live & (xs[j, 0] ^ minus[0]))
-                for q in range(1, words):
-                    live = coincide(xw[j, q], d[q], offsets[q])
-                    n += popcount(live)
-                    n_up += popcount(live & (xs[j, q] ^ minus[q]))
-                tally[c], tally[LANES + c] = n_up, n - n_up
-            for c in range(size):
                 local[c] = w[i, start + c]
                 local[LANES + c] = noise[start + c]
                 load(local, planes, i, start + c, c)
+            close = 0
             for c in range(LANES):
-                up, down = tally[c], tally[LANES + c]
+                up, down = ups[start + c], alls[start + c] - ups[start + c]
                 moved[c], clear = settle(local[c], up, down, local[LANES + c], local, model, c)
-                tally[2 * LANES + c] = 0 if clear else up + down
+                near[c] = 0 if clear else up + down
+                close += near[c]
+            if close == 0:
+                for c in range(size):
+                    w[i, start + c] = moved[c]
+                continue
             for c in range(size):
-                j, n_up, n_down = start + c, tally[c], tally[LANES + c]
-                counts[i, 0] += n_up
-                counts[i, 1] += n_down
-                number[j] = 0
-                if tally[2 * LANES + c] > 0 and not path_is_clear(
+                j = start + c
+                n_up, n_down = ups[j], alls[j] - ups[j]
+                if near[c] == 0 or path_is_clear(
                     local[c], n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, j
                 ):
-                    number[j], _ = gather(i, j, xw, xs, dw, ds, offsets, rises)
-                    some += 1
-                elif n_up + n_down > 0:
                     w[i, j] = moved[c]
-                    if hits.size > 0:
-                        hits[i, j] = 1
+                else:
+                    number[j], _ = gather(j, xt, st, dt[i], mt[i], offsets, rises)
+                    some += 1
+        n_all, n_up = alls.sum(), ups.sum()
+        counts[i, 0] += n_up
+        counts[i, 1] += n_all - n_up
+        if hits.size > 0:
+            for j in range(cols):
+                hits[i, j] |= alls[j] > 0
         if some > 0:
-            walk_lanes(
-                i, w, planes, model, step, keys, hits, number, rises, order, place, local, lanes
-            )
+            walk_lanes(i, w, planes, model, step, keys, hits, room)
+            number[:] = 0
     return 0

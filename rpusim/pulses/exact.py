@@ -42,9 +42,9 @@ def count_rows(begin, end, xw, xs, dw, ds, offsets, ups, downs):
     """Add a chunk's pulses to the counts of every crosspoint in rows `begin`..`end`."""
     for i in range(begin, end):
         for j in range(ups.shape[1]):
-            for q in range(xw.shape[1]):
-                live = coincide(xw[j, q], dw[i, q], offsets[q])
-                up = live & (xs[j, q] ^ ds[i, q])
+            for q in range(xw.shape[0]):
+                live = coincide(xw[q, j], dw[q, i], offsets[q])
+                up = live & (xs[q, j] ^ ds[q, i])
                 ups[i, j] += popcount(up)
                 downs[i, j] += popcount(live ^ up)
     return 0

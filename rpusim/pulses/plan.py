@@ -3,6 +3,8 @@
 Computed in double precision, so that the train length does not depend on a rounding of k.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -23,17 +25,26 @@ class Plan:
 
     Attributes
     ----------
-    length : ndarray of int64, shape (batch,)
+    length : ndarray of shape (batch,)
         BL of each pair, 0 where nothing happens.
-    x_factor, d_factor : ndarray of float64, shape (batch,)
+    x_factor, d_factor : ndarray of shape (batch,)
         B and A: what turns magnitudes into probabilities.
-    strength : ndarray of float64, shape (batch,)
+    strength : ndarray of shape (batch,)
         k: the number of pulses that the strongest crosspoint asks for.
+    slots, active, saturated : int
+        Sum of the lengths; pairs with any; pairs whose k exceeds `desired_bl`.
+    table : ndarray of shape (4, batch), float64
+        What holds the four arrays.
     """
 
     def __init__(self, batch: int) -> None:
-        self.length = np.empty(batch, np.int64)
-        self.x_factor, self.d_factor, self.strength = np.empty((3, batch))
+        self.table = np.empty((4, batch))
+        self.slots = self.active = self.saturated = 0
+
+    length = property(lambda self: self.table[0])
+    x_factor = property(lambda self: self.table[1])
+    d_factor = property(lambda self: self.table[2])
+    strength = property(lambda self: self.table[3])
 
 
 def plan(
@@ -60,38 +71,30 @@ def plan(
         If a train would be longer than 65536 slots.
     """
     result = Plan(len(x))
-    managed = settings.update_management or settings.update_bl_management
-    status = kernel(plan_pairs)(
-        x,
-        d,
-        rate / granularity,
-        settings.desired_bl,
-        settings.fixed_bl,
-        managed,
-        settings.update_bl_management,
-        settings.um_grad_scale,
-        result.length,
-        result.x_factor,
-        result.d_factor,
-        result.strength,
-    )
+    choose = settings.update_bl_management
+    managed = settings.update_management or choose
+    options = (settings.desired_bl, settings.fixed_bl, managed, choose, settings.um_grad_scale)
+    ratio = rate / granularity
+    status, slots, active, saturated = kernel(plan_pairs)(x, d, ratio, *options, result.table)
     if status != 0:
-        which = "x" if status == 1 else "d"
-        values = x if status == 1 else d
+        which, values = ("x", x) if status == 1 else ("d", d)
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise DataError(f"update: {which} must be finite, got NaN or infinity in row {row}.")
-    if not settings.fixed_bl and result.length.max(initial=0) > LONGEST:
+    result.slots, result.active, result.saturated = slots, active, saturated
+    if not (settings.fixed_bl or choose) and result.length.max(initial=0) > LONGEST:
         raise StateError(
-            f"update: learning rate {rate:g} needs trains of {result.length.max()} slots, the longest is "
-            f"{LONGEST}. Use a smaller rate, or UpdateParameters(fixed_bl=True)."
+            f"update: learning rate {rate:g} needs trains of {result.length.max():.0f} slots, "
+            f"the longest is {LONGEST}. Use a smaller rate, or UpdateParameters(fixed_bl=True)."
         )
     return result
 
 
-def plan_pairs(
-    x, d, ratio, desired, fixed, managed, choose, alpha, length, x_factor, d_factor, strength
-):
-    """Fill the plan; return 1 or 2 if `x` or `d` is not finite. `ratio` is rate over granularity."""
+def plan_pairs(x, d, ratio, desired, fixed, managed, choose, alpha, table):
+    """Fill the table of a plan; `ratio` is rate over granularity.
+
+    Returns (status, slots, active, saturated); status 1 or 2 means that `x` or `d` is not finite.
+    """
+    slots, active, saturated = 0, 0, 0
     for b in range(x.shape[0]):
         x_top, d_top = 0, 0
         for j in range(x.shape[1]):
@@ -99,22 +102,22 @@ def plan_pairs(
         for i in range(d.shape[1]):
             d_top = max(d_top, float_bits(d[b, i]) & 0x7FFFFFFF)
         if x_top >= INFINITY_BITS:
-            return 1
+            return 1, 0, 0, 0
         if d_top >= INFINITY_BITS:
-            return 2
+            return 2, 0, 0, 0
         x_max = np.float64(bits_float(np.int32(x_top)))
         d_max = np.float64(bits_float(np.int32(d_top))) * alpha
         k = ratio * x_max * d_max
-        strength[b] = k
-        length[b], x_factor[b], d_factor[b] = 0, 0.0, 0.0
+        table[:, b] = 0.0
+        table[3, b] = k
         if k == 0.0:
             continue
-        slots = desired
+        length = desired
         if choose:
-            slots = min(max(math.ceil(k - 1e-9 * k), 1), desired)
+            length = min(max(math.ceil(k - 1e-9 * k), 1), desired)
         elif not fixed and ratio > desired:
-            slots = max(math.ceil(ratio), 1)
-        a = math.sqrt(ratio / slots)
+            length = max(math.ceil(ratio), 1)
+        a = math.sqrt(ratio / length)
         if not choose and not fixed and ratio > desired:
             a = np.float64(1.0)
         balance = np.float64(1.0)
@@ -122,7 +125,10 @@ def plan_pairs(
             if k > desired:
                 d_max = d_max * desired / k
             balance = math.sqrt(x_max / d_max)
-        length[b] = slots
-        d_factor[b] = a * balance
-        x_factor[b] = a / balance
-    return 0
+        table[0, b] = length
+        table[1, b] = a / balance
+        table[2, b] = a * balance
+        slots += length
+        active += 1
+        saturated += k > desired
+    return 0, slots, active, saturated

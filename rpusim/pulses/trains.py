@@ -1,15 +1,13 @@
 r"""Pulse trains as words of bits, and the coincidences of two trains.
 
 The slots of all vectors of a chunk stand one after the other in words of 62 slots (a word stays a positive 64-bit
-integer, and two trains of the default length fill it). ``words[line, q]`` has a bit where the line fires,
-``signs[line, q]`` has ones in the slots of vectors for which its value is negative. Coincidences of row i and
-column j are then ``words_x[j, q] & words_d[i, q]``, and they step up where the two signs differ.
+integer, and two trains of the default length fill it). ``words[q, line]`` has a bit where the line fires,
+``signs[q, line]`` has ones in the slots of vectors for which its value is negative. Coincidences of row i and
+column j are then ``xw[q, j] & dw[q, i]``, and they step up where the two signs differ.
 
 For the deterministic pulse types the "words" are numbers instead, whose rounded product is the count of pulses of
 a vector pair: :math:`n_{ij} = \mathrm{rint}(v_i v_j)`.
 """
-
-from typing import Any
 
 import numpy as np
 
@@ -18,86 +16,99 @@ from rpusim.kernels.random import philox, uniform
 from rpusim.pulses.plan import Plan
 from rpusim.pulses.settings import PulseType, UpdateParameters
 
-__all__ = ["SLOTS", "chunks", "coincide", "count_product", "trains"]
+__all__ = ["SLOTS", "STOCHASTIC", "Trains", "chunks", "coincide", "count_product", "trains"]
 
 SLOTS = 62  # of a word
 FULL = (1 << 62) - 1
 MASK = 0xFFFFFFFF
 CHUNK = 32 * SLOTS  # slots drawn at a time: their words stay in the cache
+STOCHASTIC = (PulseType.STOCHASTIC, PulseType.STOCHASTIC_COMPRESSED)
 RINT = 6755399441055744.0  # 1.5 * 2**52: adding it to a float64 leaves no fractional bits
 
 
-def chunks(plan: Plan) -> list[tuple[int, int]]:
-    """Cut a batch into ranges of vectors with at most `CHUNK` slots (or one vector)."""
+def chunks(plan: Plan) -> list[tuple[int, int, int]]:
+    """Cut a batch into ranges of vectors, (first, last, slots), of at most `CHUNK` slots (or one vector)."""
+    if plan.slots <= CHUNK:
+        return [(0, plan.length.size, plan.slots)] if plan.slots else []
     ends = np.cumsum(plan.length)
     cuts, first, base = [], 0, 0
-    while first < ends.size and ends[-1] > base:
+    while ends[-1] > base:
         last = max(int(np.searchsorted(ends, base + CHUNK, side="right")), first + 1)
-        cuts.append((first, last))
+        cuts.append((first, last, int(ends[last - 1]) - base))
         first, base = last, int(ends[last - 1])
     return cuts
 
 
-def trains(
-    values: np.ndarray,
-    factor: np.ndarray,
-    length: np.ndarray,
-    settings: UpdateParameters,
-    error: bool,
-    first: int,
-    key: tuple[int, int],
-    backend: str = "cpu",
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (words, signs, offsets) of one side of a chunk.
+class Trains:
+    """The words and signs of both sides of a chunk.
 
-    Parameters
+    Attributes
     ----------
-    values : ndarray of shape (batch, lines)
-        Activations or errors, float32.
-    factor : ndarray of shape (batch,)
-        What turns magnitudes into probabilities.
-    length : ndarray of shape (batch,)
-        Slots of each vector's train.
-    settings : UpdateParameters
-        Pulse type and resolutions.
-    error : bool
-        Whether these are the errors d (which carry the train length in the deterministic types).
-    first : int
-        Number of the first vector, by which draws are keyed.
-    key : (int, int)
-        Key of the draws.
-    backend : {"cpu", "python"}
-        Where it runs.
-
-    Returns
-    -------
-    words : ndarray of shape (lines, words)
-        int64, or float64 for the deterministic types.
-    signs : ndarray of shape (lines, words)
-        int64.
+    xw, xs : ndarray of shape (words, cols)
+        Of the activations; words are int64, or float64 for the deterministic types.
+    dw, ds : ndarray of shape (words, rows)
+        Of the errors.
     offsets : ndarray of shape (words,)
         Deterministic types: pulses of the vector before this word.
     """
-    kind, lines = settings.pulse_type, values.shape[1]
-    implicit = kind is PulseType.DETERMINISTIC_IMPLICIT
-    res = settings.res
+
+    def __init__(self, words: int, cols: int, rows: int, counted: bool) -> None:
+        if counted:
+            self.xw, self.dw = np.zeros((words, cols)), np.zeros((words, rows))
+            self.xs, self.ds = np.zeros((words, cols), np.int64), np.zeros((words, rows), np.int64)
+        else:
+            self.xw, self.xs = np.zeros((2, words, cols), np.int64)
+            self.dw, self.ds = np.zeros((2, words, rows), np.int64)
+        self.offsets = np.zeros(words, np.int64)
+
+
+def trains(
+    x: np.ndarray,
+    d: np.ndarray,
+    plan: Plan,
+    chunk: tuple[int, int, int],
+    settings: UpdateParameters,
+    first: int,
+    keys: tuple[int, int, int, int],
+    backend: str = "cpu",
+) -> Trains:
+    """Return the trains of a chunk of vector pairs.
+
+    Parameters
+    ----------
+    x, d : ndarray of shape (batch, cols), (batch, rows)
+        Activations and errors, float32.
+    plan : Plan
+        Their train lengths and factors.
+    chunk : (int, int, int)
+        Which of them, see `chunks`.
+    settings : UpdateParameters
+        Pulse type and resolutions.
+    first : int
+        Number of the first vector of the batch, by which draws are keyed.
+    keys : (int, int, int, int)
+        Keys of the draws for `x` and for `d`.
+    backend : {"cpu", "python"}
+        Where it runs.
+    """
+    start, end, slots = chunk
+    implicit = settings.pulse_type is PulseType.DETERMINISTIC_IMPLICIT
+    x_res, d_res = settings.res, settings.res
     if implicit:
-        res = settings.d_res_implicit if error else settings.x_res_implicit
-    res = 1.0 / res if res > 1.0 else res
-    if kind in (PulseType.STOCHASTIC, PulseType.STOCHASTIC_COMPRESSED):
-        count = -(-int(length.sum()) // SLOTS)
-        words, signs = np.zeros((2, count, lines), np.int64)
-        fire, offsets = kernel(fire_slots, backend), np.zeros(count, np.int64)
-        args: tuple[Any, ...] = ()
+        x_res, d_res = settings.x_res_implicit, settings.d_res_implicit
+    x_res, d_res = (1.0 / r if r > 1.0 else r for r in (x_res, d_res))
+    if settings.pulse_type in STOCHASTIC:
+        made = Trains(-(-slots // SLOTS), x.shape[1], d.shape[1], counted=False)
+        fire, options = kernel(fire_slots, backend), (settings.sto_round, x_res, d_res)
     else:
-        each = -(-length // SLOTS)
-        count = int(each.sum())
-        words, signs = np.empty((count, lines)), np.empty((count, lines), np.int64)
-        starts = np.repeat(np.cumsum(each) - each, each)
-        offsets = (np.arange(count) - starts) * SLOTS
-        fire, args = kernel(fire_counts, backend), (error, implicit)
-    fire(values, factor, length, res, settings.sto_round, *args, first, *key, words, signs)
-    return np.ascontiguousarray(words.T), np.ascontiguousarray(signs.T), offsets
+        each = -(-plan.length[start:end].astype(np.int64) // SLOTS)
+        made = Trains(int(each.sum()), x.shape[1], d.shape[1], counted=True)
+        made.offsets[:] = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
+        made.offsets *= SLOTS
+        fire, options = kernel(fire_counts, backend), (settings.sto_round, x_res, d_res, implicit)
+    args = (x, d, plan.table, start, end, first, *keys, *options)
+    fire(*args, made.xw, made.xs, made.dw, made.ds)
+    return made
 
 
 def quantise(p, res, sto_round, line, sample, k0, k1):
@@ -110,12 +121,21 @@ def quantise(p, res, sto_round, line, sample, k0, k1):
     return p
 
 
-def fire_slots(values, factor, length, res, sto_round, first, k0, k1, words, signs):
-    """Draw stochastic trains: in each slot line j fires with probability ``abs(values[b, j]) * factor[b]``."""
+def fire_slots(
+    x, d, table, start, end, first, x0, x1, d0, d1, sto_round, x_res, d_res, xw, xs, dw, ds
+):
+    """Draw the stochastic trains of vectors `start`..`end`, both sides."""
+    fire_side(x, table[0], table[1], start, end, first, x0, x1, x_res, sto_round, xw, xs)
+    fire_side(d, table[0], table[2], start, end, first, d0, d1, d_res, sto_round, dw, ds)
+    return 0
+
+
+def fire_side(values, length, factor, begin, end, first, k0, k1, res, sto_round, words, signs):
+    """Draw trains: in each slot line j fires with probability ``abs(values[b, j]) * factor[b]``."""
     lines = values.shape[1]
     threshold, nibble = np.empty(lines, np.int64), np.empty(lines, np.int64)
     start = 0
-    for b in range(values.shape[0]):
+    for b in range(begin, end):
         slots = int(length[b])
         if slots == 0:
             continue
@@ -136,38 +156,46 @@ def fire_slots(values, factor, length, res, sto_round, first, k0, k1, words, sig
             if valid >> (SLOTS - shift) != 0:
                 for j in range(lines):
                     words[q + 1, j] |= nibble[j] >> (SLOTS - shift)
-        end = start + slots
-        for q in range(start // SLOTS, (end + SLOTS - 1) // SLOTS):
-            low, top = max(start - q * SLOTS, 0), min(end - q * SLOTS, SLOTS)
+        stop = start + slots
+        for q in range(start // SLOTS, (stop + SLOTS - 1) // SLOTS):
+            low, top = max(start - q * SLOTS, 0), min(stop - q * SLOTS, SLOTS)
             span = ((1 << (top - low)) - 1) << low
             for j in range(lines):
                 signs[q, j] |= span if values[b, j] < 0.0 else 0
-        start = end
-    return 0
+        start = stop
 
 
 def fire_counts(
-    values, factor, length, res, sto_round, error, implicit, first, k0, k1, words, signs
+    x, d, table, start, end, first, x0, x1, d0, d1, sto_round, x_res, d_res, implicit, xw, xs, dw, ds
 ):
-    """Fill `words` with the numbers whose products, rounded, are the counts of pulses."""
+    """Fill the numbers whose products, rounded, are the counts of pulses, for both sides."""
+    count_side(x, table, 1, start, end, first, x0, x1, x_res, sto_round, implicit, xw, xs)
+    count_side(d, table, 2, start, end, first, d0, d1, d_res, sto_round, implicit, dw, ds)
+    return 0
+
+
+def count_side(
+    values, table, side, begin, end, first, k0, k1, res, sto_round, implicit, words, signs
+):
+    """Fill one side; the errors (`side` 2) carry the train length."""
     q = 0
-    for b in range(values.shape[0]):
-        slots = int(length[b])
+    for b in range(begin, end):
+        slots = int(table[0, b])
         sample = (first + b) & MASK
         high = k1 ^ ((first + b) >> 32)
-        for part in range((slots + SLOTS - 1) // SLOTS):
+        for _ in range((slots + SLOTS - 1) // SLOTS):
             for j in range(values.shape[1]):
-                p = quantise(abs(values[b, j]) * factor[b], res, sto_round, j, sample, k0, high)
+                p = abs(values[b, j]) * table[side, b]
+                p = quantise(p, res, sto_round, j, sample, k0, high)
                 if implicit:
                     v = min(p, 1.0)
-                    v = v * slots if error else v
+                    v = v * slots if side == 2 else v
                 else:
                     v = min(np.rint(slots * p), np.float64(slots))
-                    v = v / slots if error else v
+                    v = v / slots if side == 2 else v
                 words[q, j] = v
                 signs[q, j] = FULL if values[b, j] < 0.0 else 0
             q += 1
-    return 0
 
 
 def coincide(x, d, offset):

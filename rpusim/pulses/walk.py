@@ -12,15 +12,13 @@ import numpy as np
 
 from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import compress, popcount
-from rpusim.kernels.random import normals4
+from rpusim.kernels.random import normal_pair, philox
 from rpusim.pulses.trains import SLOTS
 
-__all__ = ["gather", "walk_lanes", "walk_plainly", "walk_rows", "workspace"]
+__all__ = ["gather", "transposed", "walk_lanes", "walk_plainly", "walk_rows", "workspace"]
 
-RUN, RUN_FULL = (
-    60,
-    (1 << 60) - 1,
-)  # pulses whose directions share a word: whole blocks, never negative
+RUN, RUN_FULL = 56, (1 << 56) - 1  # pulses whose directions share a word
+PART, PART_FULL = 28, (1 << 28) - 1  # and those that a lane holds, in 32 bits
 DRAWS, PER_BLOCK, FIELDS = 1, 4, 2  # of the law: normals per pulse, pulses per block, fields
 
 
@@ -50,26 +48,35 @@ def one_pulse(w, rises, active, local, model, c, z0, z1, z2, z3):
     return advance(w, sign, local, model, c, active, z0, z1, z2, z3)
 
 
-def pulse_block(w, rises, n, local, model, c, i, j, step, block, k0, k1):
-    """Apply the first of `n` pulses, as many as a Philox block has normals for; bit r of `rises`: r goes up."""
+def pulse_block(w, rises, n, local, model, c, i, j, step, block, k0, k1, whole):
+    """Apply the first of `n` pulses, as many as a Philox block has normals for; bit r of `rises`: r goes up.
+
+    Unless `whole`, it is known that n does not exceed half of that.
+    """
     if DRAWS == 0:
         z0 = z1 = z2 = z3 = np.float32(0.0)
     else:
-        z0, z1, z2, z3 = normals4(i, j, step, block, k0, k1)
+        r0, r1, r2, r3 = philox(i, j, step, block, k0, k1)
+        z0, z1 = normal_pair(r0, r1)
+        if DRAWS == 4 or whole:
+            z2, z3 = normal_pair(r2, r3)
+        else:
+            z2 = z3 = np.float32(0.0)
     w = one_pulse(w, rises & 1 != 0, n > 0, local, model, c, z0, z1, z2, z3)
-    if DRAWS == 2:
-        w = one_pulse(w, rises & 2 != 0, n > 1, local, model, c, z2, z3, z2, z3)
-    elif DRAWS < 2:
+    if DRAWS < 2:
         w = one_pulse(w, rises & 2 != 0, n > 1, local, model, c, z1, z1, z1, z1)
-        w = one_pulse(w, rises & 4 != 0, n > 2, local, model, c, z2, z2, z2, z2)
-        w = one_pulse(w, rises & 8 != 0, n > 3, local, model, c, z3, z3, z3, z3)
+        if whole:
+            w = one_pulse(w, rises & 4 != 0, n > 2, local, model, c, z2, z2, z2, z2)
+            w = one_pulse(w, rises & 8 != 0, n > 3, local, model, c, z3, z3, z3, z3)
+    elif DRAWS == 2 and whole:
+        w = one_pulse(w, rises & 2 != 0, n > 1, local, model, c, z2, z3, z2, z3)
     return w
 
 
 def walk(w, rises, n, local, model, c, i, j, step, block, k0, k1):
     """Apply `n` pulses to one crosspoint; their normals start at `block`."""
     while n > 0:
-        w = pulse_block(w, rises, n, local, model, c, i, j, step, block, k0, k1)
+        w = pulse_block(w, rises, n, local, model, c, i, j, step, block, k0, k1, True)
         rises >>= PER_BLOCK
         n -= PER_BLOCK
         block += 1
@@ -79,9 +86,9 @@ def walk(w, rises, n, local, model, c, i, j, step, block, k0, k1):
 def walk_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
     """Apply a chunk's pulses to one crosspoint: what `walk_rows` does, for one (i, j)."""
     rises = n = 0
-    for q in range(xw.shape[1]):
-        live = int(coincide(xw[j, q], dw[i, q], offsets[q]))
-        up = live & int(xs[j, q] ^ ds[i, q])
+    for q in range(xw.shape[0]):
+        live = int(coincide(xw[q, j], dw[q, i], offsets[q]))
+        up = live & int(xs[q, j] ^ ds[q, i])
         rises |= compress(up, live) << n
         n += popcount(live)
         counts[i, 0] += popcount(up)
@@ -111,7 +118,7 @@ def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys,
         Parameters and state of the devices.
     model : ndarray of float32
         Parameters common to all devices.
-    xw, xs, dw, ds : ndarray of shape (lines, words)
+    xw, xs, dw, ds : ndarray of shape (words, lines)
         Words and signs of both sides, see `rpusim.pulses.trains`.
     offsets : ndarray of shape (words,)
         For `coincide`.
@@ -124,92 +131,121 @@ def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys,
     counts : ndarray of shape (rows, 2)
         Pulses up and down are added.
     """
-    cols = w.shape[1]
-    number, rises, order, place, local, lanes = workspace(cols, xw.shape[1])
+    cols, words = w.shape[1], xw.shape[0]
+    room = workspace(cols, words)
+    number, rises = room[0], room[1]
+    xt, st = transposed(xw), transposed(xs)
+    d, minus = np.empty(words, dw.dtype), np.empty(words, np.int64)
     for i in range(begin, end):
+        for q in range(words):
+            d[q], minus[q] = dw[q, i], ds[q, i]
+        n_up, n_all = 0, 0
         for j in range(cols):
-            number[j], n_up = gather(i, j, xw, xs, dw, ds, offsets, rises)
-            counts[i, 0] += n_up
-            counts[i, 1] += number[j] - n_up
-        walk_lanes(i, w, planes, model, step, keys, hits, number, rises, order, place, local, lanes)
+            n, up = gather(j, xt, st, d, minus, offsets, rises)
+            number[j] = n
+            n_all += n
+            n_up += up
+        counts[i, 0] += n_up
+        counts[i, 1] += n_all - n_up
+        walk_lanes(i, w, planes, model, step, keys, hits, room)
     return 0
 
 
 def workspace(cols, words):
-    """Return the arrays that `walk_lanes` works in."""
-    most = words * SLOTS // PER_BLOCK + 2  # blocks of one crosspoint, at most
-    number, order = np.empty(cols, np.int64), np.empty(cols, np.int64)
-    rises, place = np.empty((cols, words + words // 30 + 2), np.int64), np.empty(most, np.int64)
-    local, lanes = np.ones((FIRST + FIELDS) * LANES, np.float32), np.zeros(3 * LANES, np.int64)
+    """Return the arrays that `walk_lanes` works in: pulses of each column, which of them rise, and others."""
+    number, order = np.zeros(cols, np.int64), np.empty(cols, np.int64)
+    rises = np.empty((cols, words + words // 8 + 2), np.int64)
+    place = np.empty(words * SLOTS + 2, np.int64)
+    local, lanes = np.ones((FIRST + FIELDS) * LANES, np.float32), np.zeros(3 * LANES, np.int32)
     return number, rises, order, place, local, lanes
 
 
-def gather(i, j, xw, xs, dw, ds, offsets, rises):
-    """Line up the pulses of a crosspoint: which rise, `RUN` to a word; return (number, number that rise)."""
-    n, n_up, word, room, kept = 0, 0, 0, RUN, 0
-    for q in range(xw.shape[1]):
-        live = coincide(xw[j, q], dw[i, q], offsets[q])
-        if live != 0:
-            up = live & (xs[j, q] ^ ds[i, q])
-            n_up += popcount(up)
-            bits, m = compress(up, live), popcount(live)
-            n += m
-            kept |= (bits << (RUN - room)) & RUN_FULL
-            while m >= room:
-                rises[j, word] = kept
-                word += 1
-                bits >>= room
-                m -= room
-                room = RUN
-                kept = bits & RUN_FULL
-            room -= m
+def transposed(words):
+    """Return a contiguous copy of the transpose."""
+    out = np.empty((words.shape[1], words.shape[0]), words.dtype)
+    for q in range(words.shape[0]):
+        for j in range(words.shape[1]):
+            out[j, q] = words[q, j]
+    return out
+
+
+def gather(j, xt, st, d, minus, offsets, rises):
+    """Line up the pulses of column `j`: which rise, `RUN` to a word; return (number, number that rise)."""
+    n, n_up, word, held, kept = 0, 0, 0, 0, 0
+    for q in range(d.size):
+        live = coincide(xt[j, q], d[q], offsets[q])
+        up = live & (st[j, q] ^ minus[q])
+        bits, m = compress(up, live), popcount(live)
+        n += m
+        n_up += popcount(up)
+        kept |= (bits << held) & RUN_FULL
+        while held + m >= RUN:
+            rises[j, word] = kept
+            word += 1
+            bits >>= RUN - held
+            m -= RUN - held
+            held = 0
+            kept = bits & RUN_FULL
+        held += m
     rises[j, word] = kept
     return n, n_up
 
 
-def walk_lanes(i, w, planes, model, step, keys, hits, number, rises, order, place, local, lanes):
+def walk_lanes(i, w, planes, model, step, keys, hits, room):
     """Apply the pulses that `gather` lined up for the columns of row `i`, `LANES` columns at a time."""
+    number, rises, order, place, local, lanes = room
     k0, k1 = keys[2], keys[3]
-    active = sort_by_blocks(number, order, place)
+    active = sort_by_number(number, order, place)
     for start in range(0, active, LANES):
         size = min(LANES, active - start)
         for c in range(LANES):
             j = order[start + min(c, size - 1)]
             lanes[c] = j
             lanes[LANES + c] = number[j] if c < size else 0
+            lanes[2 * LANES + c] = rises[j, 0] & PART_FULL
             local[c] = w[i, j]
             load(local, planes, i, j, c)
         longest = lanes[LANES + size - 1]
         for block in range((longest + PER_BLOCK - 1) // PER_BLOCK):
-            if block * PER_BLOCK % RUN == 0:
+            done = block * PER_BLOCK
+            if block > 0 and done % PART == 0:
                 for c in range(LANES):
-                    lanes[2 * LANES + c] = rises[lanes[c], block * PER_BLOCK // RUN]
-            for c in range(LANES):
-                local[c] = pulse_block(
-                    local[c], lanes[2 * LANES + c], lanes[LANES + c] - block * PER_BLOCK,
-                    local, model, c, i, lanes[c], step, block, k0, k1,
-                )  # fmt: skip
-                lanes[2 * LANES + c] >>= PER_BLOCK
+                    part = rises[lanes[c], done // RUN] >> (done % RUN)
+                    lanes[2 * LANES + c] = part & PART_FULL
+            if 2 * (longest - done) > PER_BLOCK:
+                for c in range(LANES):
+                    local[c] = pulse_block(
+                        local[c], lanes[2 * LANES + c], lanes[LANES + c] - done,
+                        local, model, c, i, lanes[c], step, block, k0, k1, True,
+                    )  # fmt: skip
+                    lanes[2 * LANES + c] >>= PER_BLOCK
+            else:
+                for c in range(LANES):
+                    local[c] = pulse_block(
+                        local[c], lanes[2 * LANES + c], lanes[LANES + c] - done,
+                        local, model, c, i, lanes[c], step, block, k0, k1, False,
+                    )  # fmt: skip
         for c in range(size):
             w[i, lanes[c]] = local[c]
             save(local, planes, i, lanes[c], c)
-            if hits.size > 0:
+        if hits.size > 0:
+            for c in range(size):
                 hits[i, lanes[c]] = 1
 
 
-def sort_by_blocks(number, order, place):
-    """Fill `order` with the columns that have pulses, by rising number of blocks; return how many."""
+def sort_by_number(number, order, place):
+    """Fill `order` with the columns by rising number of pulses, those without at the end; return how many have any."""
     place[:] = 0
     for j in range(number.size):
-        place[(number[j] + PER_BLOCK - 1) // PER_BLOCK] += 1
+        place[number[j]] += 1
     active = 0
-    for b in range(1, place.size):
-        count = place[b]
-        place[b] = active
+    for n in range(1, place.size):
+        count = place[n]
+        place[n] = active
         active += count
+    place[0] = active
     for j in range(number.size):
-        b = (number[j] + PER_BLOCK - 1) // PER_BLOCK
-        if b > 0:
-            order[place[b]] = j
-            place[b] += 1
+        n = number[j]
+        order[place[n]] = j
+        place[n] += 1
     return active

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -399,11 +400,12 @@ class AnalogTile:
         return np.column_stack([x, np.ones(len(x), np.float32)])
 
     def _rate(self, rate: Any) -> float:
-        if isinstance(rate, bool) or not np.isscalar(rate) or not np.isfinite(rate) or rate < 0.0:  # type: ignore[arg-type]
+        number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
+        if not (number and 0.0 <= rate < math.inf):
             raise DataError(
                 f"{type(self).__name__}.update: learning_rate must be a number >= 0, got {rate!r}."
             )
-        return float(rate)  # type: ignore[arg-type]
+        return float(rate)
 
     def _vectors(
         self, a: Any, size: int, what: str, kind: str

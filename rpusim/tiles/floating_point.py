@@ -12,6 +12,8 @@ from rpusim.tiles.settings import FloatingPointRPUConfig
 
 __all__ = ["FloatingPointTile"]
 
+PERFECTLY, EXACTLY = IOParameters(is_perfect=True), UpdateParameters(pulse_type=PulseType.NONE)
+
 
 class FloatingPointTile(AnalogTile):
     """A tile whose products and updates are exact in float32.
@@ -40,7 +42,7 @@ class FloatingPointTile(AnalogTile):
             )
 
     def _io(self) -> tuple[IOParameters, IOParameters]:
-        return IOParameters(is_perfect=True), IOParameters(is_perfect=True)
+        return PERFECTLY, PERFECTLY
 
     def _update_settings(self) -> UpdateParameters:
-        return UpdateParameters(pulse_type=PulseType.NONE)
+        return EXACTLY

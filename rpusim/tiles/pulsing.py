@@ -10,12 +10,12 @@ import numpy as np
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.law import BoundLaw
-from rpusim.kernels.streams import MASK, Purpose
+from rpusim.kernels.streams import MASK, Purpose, Streams
 from rpusim.pulses.aggregate import aggregate_plainly, aggregate_rows
 from rpusim.pulses.exact import clip_rows, count_rows, exact_rows, subtract_rows
 from rpusim.pulses.plan import plan
 from rpusim.pulses.settings import PulseType, UpdateParameters
-from rpusim.pulses.trains import chunks, coincide, count_product, trains
+from rpusim.pulses.trains import STOCHASTIC, chunks, coincide, count_product, trains
 from rpusim.pulses.walk import walk_plainly, walk_rows
 from rpusim.tiles.ledger import UpdateReport
 
@@ -41,6 +41,7 @@ class Pulser:
     def __init__(self, law: BoundLaw, depends_on_weight: bool, backend: str) -> None:
         self._law, self._sums, self._backend = law, not depends_on_weight, backend
         self._rows: dict[Any, Callable[..., int]] = {}
+        self._keys: tuple[int, np.ndarray] | None = None
 
     def update(
         self,
@@ -72,49 +73,41 @@ class Pulser:
         if settings.pulse_type in (PulseType.NONE, PulseType.NONE_WITH_DEVICE):
             return self._exactly(crossbar, x, d, rate, settings, hits)
         drawn = plan(x, d, rate, crossbar.granularity, settings)
-        length, strength = drawn.length, drawn.strength
-        active = int(np.count_nonzero(length))
         report = UpdateReport(
             vectors=len(x),
-            silent=len(x) - active,
-            saturated=int(np.count_nonzero(strength > settings.desired_bl)),
-            mean_length=float(length.sum() / active) if active else 0.0,
+            silent=len(x) - drawn.active,
+            saturated=drawn.saturated,
+            mean_length=drawn.slots / max(drawn.active, 1),
         )
         streams, w, backend = crossbar.streams, crossbar.persistent, self._backend
         first = streams.take(Purpose.TRAIN_X, len(x))
-        keys_x, keys_d = streams.key(Purpose.TRAIN_X), streams.key(Purpose.TRAIN_D)
-        meet = coincide if _stochastic(settings) else count_product
+        keys = (*streams.key(Purpose.TRAIN_X), *streams.key(Purpose.TRAIN_D))
+        meet = coincide if settings.pulse_type in STOCHASTIC else count_product
+        rows = self._kernel(meet)
         total = np.zeros((w.shape[0], 2), np.int64)
-        for start, end in chunks(drawn):
-            here, number = slice(start, end), first + start
-            xw, xs, offsets = trains(
-                x[here],
-                drawn.x_factor[here],
-                length[here],
-                settings,
-                False,
-                number,
-                keys_x,
-                backend,
-            )
-            dw, ds, _ = trains(
-                d[here], drawn.d_factor[here], length[here], settings, True, number, keys_d, backend
-            )
-            step, *batch = streams.draw(Purpose.UPDATE_BATCH)
-            high = batch[1] ^ streams.key(Purpose.UPDATE_BATCH)[1]
-            k0, k1 = streams.key(Purpose.UPDATE_PULSE)
-            keys = np.array([*batch, k0, k1 ^ high], np.int64)
-            slots = int(length[here].sum())
-            work = w.size * (
-                PER_DEVICE + (PER_WORD * len(offsets) if self._sums else PER_SLOT * slots)
-            )
-            args = (w, crossbar.planes, crossbar._model, xw, xs, dw, ds, offsets)
-            split(self._kernel(meet), w.shape[0], work, *args, step & MASK, keys, hits, total)
+        for chunk in chunks(drawn):
+            t = trains(x, d, drawn, chunk, settings, first, keys, backend)
+            step, noise_keys = self._noise(streams)
+            each = PER_WORD * len(t.offsets) if self._sums else PER_SLOT * chunk[2]
+            work = w.size * (PER_DEVICE + each)
+            sides = (t.xw, t.xs, t.dw, t.ds, t.offsets)
+            args = (w, crossbar.planes, crossbar._model, *sides, step, noise_keys, hits, total)
+            split(rows, w.shape[0], work, *args)
             if counts.size:
                 count = kernel(count_rows, backend, coincide=meet)
-                split(count, w.shape[0], work, xw, xs, dw, ds, offsets, *counts)
-        report.pulses_up, report.pulses_down = (int(n) for n in total.sum(axis=0))
+                split(count, w.shape[0], work, *sides, *counts)
+        report.pulses_up, report.pulses_down = np.add.reduce(total).tolist()
         return report
+
+    def _noise(self, streams: Streams) -> tuple[int, np.ndarray]:
+        """Return the step of a chunk's noise, and the keys for sums and for pulses."""
+        step = streams.take(Purpose.UPDATE_BATCH)
+        if self._keys is None or step >> 32 != self._keys[0]:
+            b0, b1 = streams.key(Purpose.UPDATE_BATCH)
+            p0, p1 = streams.key(Purpose.UPDATE_PULSE)
+            high = step >> 32
+            self._keys = (high, np.array([b0, b1 ^ high, p0, p1 ^ high], np.int64))
+        return step & MASK, self._keys[1]
 
     def _kernel(self, meet: Callable[..., Any]) -> Callable[..., int]:
         """Return the kernel over rows for one way in which trains coincide."""
@@ -154,10 +147,6 @@ def subtract(w: np.ndarray, x: np.ndarray, d: np.ndarray, rate: float, backend: 
     """Subtract ``rate * d^T x`` from `w`, vector after vector."""
     work = PER_PRODUCT * w.size * len(x)
     split(kernel(subtract_rows, backend), w.shape[0], work, w, x, d, np.float32(rate))
-
-
-def _stochastic(settings: UpdateParameters) -> bool:
-    return settings.pulse_type in (PulseType.STOCHASTIC, PulseType.STOCHASTIC_COMPRESSED)
 
 
 def _plain_rows(body: Callable[..., None]) -> Callable[..., int]:

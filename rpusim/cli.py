@@ -1,0 +1,233 @@
+"""The command line: ``rpusim demo``, ``presets``, ``describe NAME`` and ``response NAME``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rpusim as rs
+from rpusim import presets
+from rpusim.config import Config, nearest
+from rpusim.studies import load_digits, response, train_classifier, write_report
+from rpusim.studies.optional import need
+from rpusim.studies.page import table
+from rpusim.studies.pictures import figure, save_figure
+from rpusim.studies.report import check_folder
+
+__all__ = ["main"]
+
+EPOCHS, SHORT = 40, 2
+WRONG, INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; default: those of the process.
+
+    Returns
+    -------
+    int
+        0, or 2 after an error that the user can mend, or 130 after Ctrl-C.
+    """
+    given = _parser().parse_args(argv)
+    try:
+        given.run(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _fail("interrupted.", INTERRUPTED)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (rs.RpusimError, OSError) as error:
+        return _fail(" ".join(str(error).split()), WRONG)
+    return 0
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"rpusim: {message}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rpusim",
+        description="Simulates analog in-memory computing: crossbars of devices that learn.",
+    )
+    parser.add_argument("--version", action="version", version=f"rpusim {rs.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    demo = commands.add_parser(
+        "demo",
+        help="train on handwritten digits with three kinds of devices; write a report",
+        description="Train a 64-32-10 network on handwritten digits in floating point, on an ideal "
+        "device and on a realistic one; print a table and write a report with pictures.",
+    )
+    demo.add_argument(
+        "--out",
+        default="rpusim-report",
+        metavar="FOLDER",
+        help="folder of the report (default: %(default)s)",
+    )
+    demo.add_argument("--seed", type=_count(0), default=1, help="(default: %(default)s)")
+    length = demo.add_mutually_exclusive_group()
+    length.add_argument(
+        "--epochs", type=_count(1), default=EPOCHS, help="for each system (default: %(default)s)"
+    )
+    length.add_argument(
+        "--short",
+        action="store_const",
+        const=SHORT,
+        dest="epochs",
+        help=f"only {SHORT} epochs: a test that everything runs",
+    )
+    demo.set_defaults(run=_demo)
+
+    listing = commands.add_parser("presets", help="list the presets")
+    listing.set_defaults(run=_presets)
+
+    describe = commands.add_parser("describe", help="show all fields of a preset or configuration")
+    describe.add_argument("name", metavar="NAME", help="as listed by 'rpusim presets', or a class")
+    describe.set_defaults(run=_describe)
+
+    curve = commands.add_parser(
+        "response", help="pulse many devices up, then down; print or draw their weights"
+    )
+    curve.add_argument("name", metavar="NAME", help="a preset or device class that takes pulses")
+    curve.add_argument("--plot", metavar="FILE", help="draw to this file (.png, .pdf, .svg, ...)")
+    curve.add_argument("--pulses", type=_count(1), help="in each direction (default: its states)")
+    curve.add_argument("--devices", type=_count(1), default=1000, help="(default: %(default)s)")
+    curve.add_argument("--seed", type=_count(0), default=0, help="(default: %(default)s)")
+    curve.set_defaults(run=_response)
+    return parser
+
+
+def _count(low: int) -> Any:
+    """Return a reader of integers >= `low`, for argparse."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"must be an integer >= {low}, got {text!r}")
+        return int(text)
+
+    return read
+
+
+# ---------------------------------------------------------------- demo
+
+
+def _demo(given: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    folder = check_folder(given.out)
+    progress = need("tqdm", "demo", "rpusim demo").tqdm
+    figure()  # what is missing should be missed before the training, not after it
+    data = load_digits()
+    systems = {
+        "floating point": presets.FloatingPoint(),
+        "ideal device, real periphery": rs.RPUConfig(device=rs.IdealDevice()),
+        "ECRAM device, real periphery": presets.EcRamPreset(),
+    }
+    runs, width = {}, max(map(len, systems))
+    with progress(total=len(systems) * given.epochs, unit="epoch", leave=False) as bar:
+
+        def show(epoch: int, accuracy: float, loss: float) -> None:
+            bar.set_postfix_str(f"accuracy {accuracy:4.0%}", refresh=False)
+            bar.update()
+
+        for name, config in systems.items():
+            bar.set_description(name.ljust(width), refresh=False)
+            bar.set_postfix_str("compiling")
+            runs[name] = train_classifier(
+                config, data, epochs=given.epochs, rng=given.seed, progress=show
+            )
+        bar.set_description("drawing pictures".ljust(width))
+        curve = response(systems["ECRAM device, real periphery"], rng=given.seed)
+        command = ["rpusim", "demo", "--epochs", str(given.epochs), "--seed", str(given.seed)]
+        command += ["--out", str(folder)]
+        files = write_report(folder, runs, curve, shlex.join(command), _versions())
+    _print_table(table(runs))
+    print(f"\nReport, with pictures: {files['report.md']}")
+    print(f"{time.perf_counter() - started:.0f} s in all.")
+
+
+def _versions() -> dict[str, str]:
+    import numba
+
+    return {
+        "rpusim": rs.__version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "Numba": numba.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print columns: text to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        print("  ".join(cells))
+
+
+# ---------------------------------------------------------------- presets, describe, response
+
+
+def _presets(given: argparse.Namespace) -> None:
+    names = presets.preset_names()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:<{width}}  {getattr(presets, name).about}")
+
+
+def _describe(given: argparse.Namespace) -> None:
+    made = _named(given.name)
+    if isinstance(made, presets.Preset):
+        print(made.about)
+        if made.source:
+            print("Source: " + "\n        ".join(made.source))
+        print()
+    print(made().describe())
+
+
+def _response(given: argparse.Namespace) -> None:
+    curve = response(
+        _named(given.name)(), pulses=given.pulses, devices=given.devices, rng=given.seed
+    )
+    if given.plot:
+        fig = figure(7.5, 4.2)
+        axes = fig.subplots()
+        curve.plot(axes)
+        axes.set_title(f"{given.name}", loc="left", fontsize="medium")
+        save_figure(fig, Path(given.plot))
+    rows = [("pulse", "mean weight", "std")]
+    for n in np.linspace(0, curve.pulse[-1], 11).round().astype(int):
+        rows.append((f"{n}", f"{curve.mean[n]:+.4f}", f"{curve.std[n]:.4f}"))
+    _print_table(rows)
+    if given.plot:
+        print(f"\nPicture: {given.plot}")
+
+
+def _named(name: str) -> Any:
+    """Return the preset or the configuration class of that name."""
+    classes = {n: c for n, c in Config.registry.items() if c.__module__.startswith("rpusim.")}
+    known = [*presets.preset_names(), *classes]
+    if name not in known:
+        raise rs.ConfigError(
+            f"no preset or configuration is called {name!r}{nearest(name, known) or '.'} "
+            "'rpusim presets' lists the presets."
+        )
+    return getattr(presets, name) if name in presets.preset_names() else classes[name]
