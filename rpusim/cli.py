@@ -27,6 +27,7 @@ __all__ = ["main"]
 
 EPOCHS, SHORT = 40, 2
 WRONG, INTERRUPTED = 2, 130
+ABSTRACT = (Config, rs.Device, rs.PulsedDevice)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,8 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (rs.RpusimError, OSError) as error:
+    except rs.RpusimError as error:
         return _fail(" ".join(str(error).split()), WRONG)
+    except OSError as error:
+        place = f": {error.filename!r}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{place}", WRONG)
     return 0
 
 
@@ -134,10 +138,11 @@ def _demo(given: argparse.Namespace) -> None:
     progress = need("tqdm", "demo", "rpusim demo").tqdm
     figure()  # what is missing should be missed before the training, not after it
     data = load_digits()
+    real = presets.EcRamPreset()
     systems = {
         "floating point": presets.FloatingPoint(),
-        "ideal device, real periphery": rs.RPUConfig(device=rs.IdealDevice()),
-        "ECRAM device, real periphery": presets.EcRamPreset(),
+        "ideal device, real periphery": real.replace(device=rs.IdealDevice()),
+        "ECRAM device, real periphery": real,
     }
     runs, width = {}, max(map(len, systems))
     with progress(total=len(systems) * given.epochs, unit="epoch", leave=False) as bar:
@@ -153,7 +158,7 @@ def _demo(given: argparse.Namespace) -> None:
                 config, data, epochs=given.epochs, rng=given.seed, progress=show
             )
         bar.set_description("drawing pictures".ljust(width))
-        curve = response(systems["ECRAM device, real periphery"], rng=given.seed)
+        curve = response(real, rng=given.seed)
         command = ["rpusim", "demo", "--epochs", str(given.epochs), "--seed", str(given.seed)]
         command += ["--out", str(folder)]
         files = write_report(folder, runs, curve, shlex.join(command), _versions())
@@ -223,11 +228,14 @@ def _response(given: argparse.Namespace) -> None:
 
 def _named(name: str) -> Any:
     """Return the preset or the configuration class of that name."""
-    classes = {n: c for n, c in Config.registry.items() if c.__module__.startswith("rpusim.")}
-    known = [*presets.preset_names(), *classes]
+    known: dict[str, Any] = {n: getattr(presets, n) for n in presets.preset_names()}
+    for public in rs.__all__:
+        item = getattr(rs, public)
+        if isinstance(item, type) and issubclass(item, Config) and item not in ABSTRACT:
+            known[public] = item
     if name not in known:
         raise rs.ConfigError(
             f"no preset or configuration is called {name!r}{nearest(name, known) or '.'} "
             "'rpusim presets' lists the presets."
         )
-    return getattr(presets, name) if name in presets.preset_names() else classes[name]
+    return known[name]

@@ -76,7 +76,9 @@ def check_device(device: PulsedDevice) -> list[str]:
         if found:
             failures.append(f"- {check.__doc__} But {found}")
     if failures:
-        raise CheckFailed(f"{type(device).__name__} breaks a law's contract.\n" + "\n".join(failures))
+        raise CheckFailed(
+            f"{type(device).__name__} breaks a law's contract.\n" + "\n".join(failures)
+        )
     return [str(check.__doc__) for check in checks]
 
 

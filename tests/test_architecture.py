@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE = 300
 
 FLOORS = [
-    {"errors", "config", "config_files", "kernels"},
+    {"errors", "config", "config_fields", "config_files", "kernels"},
     {"devices", "pulses", "periphery", "inference"},
     {"tiles", "presets"},
     {"nn", "optim"},
@@ -32,6 +32,8 @@ FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
 # Imports on one floor, or upwards, that are allowed: (who, what) -> why.
 SIDEWAYS = {
     ("config", "rpusim.errors"): "configurations raise ConfigError",
+    ("config", "rpusim.config_fields"): "a configuration is made of fields, split off by idea",
+    ("config_fields", "rpusim.errors"): "numbers out of range raise ConfigError",
     ("config_files", "rpusim.errors"): "reading a file raises ConfigError",
     ("config_files", "rpusim.config"): "reading and writing configurations, split off by idea",
     ("kernels", "rpusim.errors"): "a missing backend raises BackendError",

@@ -1,7 +1,8 @@
 """What all devices share: `Device`, and `PulsedDevice` with its common parameters.
 
-A pulsed device is a configuration, a law (the scalar function `pulse`) and a factory of the arrays that differ
-from device to device; the loops over crosspoints and pulses live in `rpusim.pulses.update`.
+A pulsed device is a configuration, a law (the scalar function `pulse`) and a factory of the arrays
+that differ from device to device; the loops over crosspoints and pulses live in
+`rpusim.pulses.update`.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ r"""Drift of the weights with time: its parameters and its law.
     w(t) = w_0 S + (g_\text{off} r - w_\text{off}) (S - 1), \qquad
     S = \max\!\big((t - t_\text{write}) / t_0,\, 1\big)^{-\nu}
 
-that is, a conductance :math:`g = (w - w_\text{off}) / r + g_\text{off}` that decays as a power of the time since it was
-written (t is the sum of all `drift_weights` times). The exponent may vary over devices, at each call, and with
-the logarithm of the conductance, :math:`\nu - \nu_k (\ln g - \log g_0)`.
+that is, a conductance :math:`g = (w - w_\text{off}) / r + g_\text{off}` that decays as a power of
+the time since it was written (t is the sum of all `drift_weights` times). The exponent may vary
+over devices, at each call, and with the logarithm of the conductance, :math:`\nu - \nu_k (\ln g -
+\log g_0)`.
 
 Source: Nandakumar et al., Front. Neurosci. 14, 406 (2020), for the power law.
 """

@@ -1,8 +1,8 @@
 """Drawing the devices of a crossbar: the arrays that all pulsed devices have.
 
-Each array has a random sub-stream of its own, named after it, so that adding a property to a device never
-shifts the draws of another. The law of the draws is that of Gokmen and Vlasov, Front. Neurosci. 10 (2016),
-as the established toolkit implements it.
+Each array has a random sub-stream of its own, named after it, so that adding a property to a
+device never shifts the draws of another. The law of the draws is that of Gokmen and Vlasov, Front.
+Neurosci. 10 (2016), as the established toolkit implements it.
 """
 
 from __future__ import annotations

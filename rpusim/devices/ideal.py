@@ -23,7 +23,8 @@ class IdealDevice(Device):
 class FloatingPointDevice(Device):
     """A number in digital memory, with optional decay, diffusion and drift.
 
-    In a `FloatingPointTile` the product is exact too; in an `AnalogTile` it is what `forward` and `backward` say.
+    In a `FloatingPointTile` the product is exact too; in an `AnalogTile` it is what `forward` and
+    `backward` say.
     """
 
     diffusion: float = param(0.0, low=0.0, unit="weight/step", doc="random walk per optimizer step")

@@ -19,19 +19,23 @@ class LinearStepDevice(PulsedDevice):
     r"""Device whose steps are linear in its weight.
 
     .. math::
-        \Delta w_+ = +(\Delta_+ + a_+ w)(1 + \sigma z), \qquad \Delta w_- = -(\Delta_- + a_- w)(1 + \sigma z)
+        \Delta w_+ = +(\Delta_+ + a_+ w)(1 + \sigma z), \qquad \Delta w_- = -(\Delta_- + a_- w)(1 +
+        \sigma z)
 
-    or, with `mult_noise` off, :math:`\Delta w_\pm = \pm(\Delta_\pm (1 + \sigma z) + a_\pm w)`. The slopes are
-    :math:`a_\pm = -\gamma_\pm \Delta_\pm / b_\pm`, so that a device with :math:`\gamma = 1` stops at the bound
-    :math:`b_\pm`: the mean one, or its own if `mean_bound_reference` is off. With `write_noise_std` the weight that
-    is seen is the persistent one plus noise, redrawn when a device is written.
+    or, with `mult_noise` off, :math:`\Delta w_\pm = \pm(\Delta_\pm (1 + \sigma z) + a_\pm w)`. The
+    slopes are
+    :math:`a_\pm = -\gamma_\pm \Delta_\pm / b_\pm`, so that a device with :math:`\gamma = 1` stops
+    at the bound
+    :math:`b_\pm`: the mean one, or its own if `mean_bound_reference` is off. With
+    `write_noise_std` the weight that is seen is the persistent one plus noise, redrawn when a
+    device is written.
 
     Hidden planes: `slope_up`, `slope_down`, in weight units per weight unit.
 
     Notes
     -----
-    `gamma_up_dtod` is added to gamma, not multiplied; unless `allow_increasing` negative gammas are folded,
-    so that the default of 0 with a spread of 0.05 has a mean of 0.04.
+    `gamma_up_dtod` is added to gamma, not multiplied; unless `allow_increasing` negative gammas
+    are folded, so that the default of 0 with a spread of 0.05 has a mean of 0.04.
     """
 
     noise_parameters = ("dw_min_std",)
@@ -127,5 +131,6 @@ class LinearStepDevice(PulsedDevice):
         for name, gamma, bound in pairs:
             step = -gamma * arrays[f"dwmin_{name}"]
             zero = np.zeros(np.shape(step), step.dtype)
-            slopes[f"slope_{name}"] = np.divide(step, bound, out=zero, where=bound != 0.0)
+            sloped = (bound != 0.0) & np.isfinite(arrays["max_bound"])  # not a perfect bias
+            slopes[f"slope_{name}"] = np.divide(step, bound, out=zero, where=sloped)
         return slopes

@@ -6,8 +6,8 @@ r"""What happens to weights without pulses: decay, diffusion, reset, and the noi
     \text{reset:}\quad & w \leftarrow b + \sigma_r z \\
     \text{write noise:}\quad & w_\text{seen} = w + \sigma_w z
 
-each within the device's bounds, with rate :math:`\rho = 1/\text{lifetime}`, target b, diffusion rate D. A decay too small
-for float32 is not lost: what rounding leaves is carried to the next call.
+each within the device's bounds, with rate :math:`\rho = 1/\text{lifetime}`, target b, diffusion
+rate D. A decay too small for float32 is not lost: what rounding leaves is carried to the next call.
 """
 
 import numpy as np

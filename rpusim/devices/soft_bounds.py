@@ -22,11 +22,13 @@ class SoftBoundsDevice(PulsedDevice):
     .. math:: \Delta w_\pm = \pm \Delta_\pm (1 - w / b_\pm)(1 + \sigma z)
 
     so up pulses alone lead exponentially to the upper bound :math:`b_+`. It is the linear step with
-    :math:`\gamma = 1` referred to the device's own bounds, and holds the same planes `slope_up`, `slope_down`.
+    :math:`\gamma = 1` referred to the device's own bounds, and holds the same planes `slope_up`,
+    `slope_down`.
 
     Notes
     -----
-    Source: Fusi and Abbott, Nature Neuroscience 10, 485 (2007), for soft bounds; Rasch et al., arXiv 2303.04721, eq. 3.
+    Source: Fusi and Abbott, Nature Neuroscience 10, 485 (2007), for soft bounds; Rasch et al.,
+    arXiv 2303.04721, eq. 3.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """Where work runs: the names of the backends, and the threads of the CPU.
 
-Kernels release the GIL and take a range of rows, so plain Python threads share the work: no threading layer,
-no second compilation, safe when the caller uses threads too, and nothing to pay for below a threshold.
+Kernels release the GIL and take a range of rows, so plain Python threads share the work: no
+threading layer, no second compilation, safe when the caller uses threads too, and nothing to pay
+for below a threshold.
 """
 
 import os
@@ -13,7 +14,8 @@ __all__ = ["BACKENDS", "check_backend", "get_num_threads", "set_num_threads", "s
 
 BACKENDS = ("cpu", "python")
 
-#: Below this much work per thread, in nanoseconds on one core, handing it over costs more than it saves.
+#: Below this much work per thread, in nanoseconds on one core, handing it over costs more than it
+#: saves.
 WORTH_A_THREAD = 150_000
 
 _pool = None
@@ -34,7 +36,8 @@ def check_backend(backend):
 def get_num_threads():
     """Return how many threads a large operation may use.
 
-    By default as many as this process has cores, or what the environment variable RPUSIM_NUM_THREADS says.
+    By default as many as this process has cores, or what the environment variable
+    RPUSIM_NUM_THREADS says.
     """
     global _threads
     if _threads is None:

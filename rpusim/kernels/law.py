@@ -1,12 +1,13 @@
 """A scalar law with named parameters, as functions of the arrays in which a crossbar keeps them.
 
-A law reads ``dev.max_bound``; the crossbar keeps one (rows, cols) plane per name. `LANES` neighbouring crosspoints
-are worked on together: the planes that the law uses are copied into one small array `local`, whose row
-m holds one name's value for all lanes, so that the compiler can work on eight devices at once. The functions
-made here fetch the scalars of one lane, call the law and put back what it changed; once inlined nothing of
-that is left.
+A law reads ``dev.max_bound``; the crossbar keeps one (rows, cols) plane per name. `LANES`
+neighbouring crosspoints are worked on together: the planes that the law uses are copied into one
+small array `local`, whose row m holds one name's value for all lanes, so that the compiler can
+work on eight devices at once. The functions made here fetch the scalars of one lane, call the law
+and put back what it changed; once inlined nothing of that is left.
 
-Rows of `local`: the weights, then the noise, then the law's fields (`max_bound` and `min_bound` first).
+Rows of `local`: the weights, then the noise, then the law's fields (`max_bound` and `min_bound`
+first).
 """
 
 import functools
@@ -32,8 +33,8 @@ def bind_law(pulse, planes, parameters, state=(), draws=1):
     Parameters
     ----------
     pulse : callable
-        ``pulse(w, sign, dev, model, z)`` returns the weight after one pulse, or ``(w, *state)``; with
-        ``draws > 1`` its z is a tuple.
+        ``pulse(w, sign, dev, model, z)`` returns the weight after one pulse, or ``(w, *state)``;
+        with ``draws > 1`` its z is a tuple.
     planes : tuple of str
         Names of the crossbar's planes, in order.
     parameters : tuple of str
@@ -46,10 +47,11 @@ def bind_law(pulse, planes, parameters, state=(), draws=1):
     Returns
     -------
     BoundLaw
-        ``advance(w, sign, local, model, c, active, z0, z1, z2, z3)`` returns the weight of lane c after a pulse
-        if `active`, else `w`, always within the device's bounds; ``bare_step(sign, local, model, c, z)``
-        the step at weight 0 without bounds; ``load(local, planes, i, j, c)`` and ``save(...)`` copy the
-        fields of crosspoint (i, j) to lane c, and the state back; FIELDS is the number of fields.
+        ``advance(w, sign, local, model, c, active, z0, z1, z2, z3)`` returns the weight of lane c
+        after a pulse if `active`, else `w`, always within the device's bounds; ``bare_step(sign,
+        local, model, c, z)`` the step at weight 0 without bounds; ``load(local, planes, i, j, c)``
+        and ``save(...)`` copy the fields of crosspoint (i, j) to lane c, and the state back;
+        FIELDS is the number of fields.
     """
     used = names_used(pulse)
     fields = ("max_bound", "min_bound")

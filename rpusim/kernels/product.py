@@ -2,10 +2,11 @@ r"""The product of a matrix with a panel of vectors, each sum in one fixed order
 
 .. math:: y_{ib} = \sum_j W_{ij} x_{jb}, \quad j = 0, 1, 2, \dots
 
-by fused multiply-adds, one after the other. A BLAS changes the order with the number of threads and with the
-shape of the batch, hence the last bits; here an output depends on its row and its vector alone. A panel holds
-16 vectors (8 if no more are left) side by side, so that the compiler's 8-wide registers run over vectors and
-the matrix is read once per panel without being repacked; this reaches the speed of a good BLAS.
+by fused multiply-adds, one after the other. A BLAS changes the order with the number of threads
+and with the shape of the batch, hence the last bits; here an output depends on its row and its
+vector alone. A panel holds 16 vectors (8 if no more are left) side by side, so that the compiler's
+8-wide registers run over vectors and the matrix is read once per panel without being repacked;
+this reaches the speed of a good BLAS.
 """
 
 import numpy as np
@@ -65,8 +66,8 @@ def _broadcast(builder, base, index):
 def _dot_kernel(registers, rows):
     """Return an intrinsic for ``out[r, lane] = sum_k matrix[r, k] * panel[k, lane]``, r < `rows`.
 
-    Its arguments: panel, its lanes, matrix, offset of its first element, its row stride, number of k,
-    out, and the offset of out's first row; offsets and strides count elements.
+    Its arguments: panel, its lanes, matrix, offset of its first element, its row stride, number of
+    k, out, and the offset of out's first row; offsets and strides count elements.
     """
 
     @intrinsic

@@ -1,20 +1,21 @@
 r"""Random numbers by counting: Philox4x32-10 and normals from it, the same bits on every backend.
 
-There is no generator state. A draw is a pure function of a 64-bit key (who draws, and for what) and a
-128-bit counter (which crosspoint, which sample, which slot), so it does not depend on the order of work,
-on the number of threads or on how a batch is cut, and a draw that is not needed costs nothing.
+There is no generator state. A draw is a pure function of a 64-bit key (who draws, and for what)
+and a 128-bit counter (which crosspoint, which sample, which slot), so it does not depend on the
+order of work, on the number of threads or on how a batch is cut, and a draw that is not needed
+costs nothing.
 
 Normals come in pairs from two 32-bit words by the Box-Muller transform
 
 .. math:: z_0 = r \cos\varphi, \quad z_1 = r \sin\varphi, \quad r = \sqrt{-2 \ln u}
 
-with short polynomials for the logarithm (error below 3e-7) and for sine and cosine on an eighth of the circle
-(below 2e-6); the other seven eighths are signs and an exchange, taken from spare bits. They use float32
-additions, multiplications and one square root, each rounded as IEEE 754 says, hence equal bits wherever
-nothing is fused. :math:`|z| \le 6.7`.
+with short polynomials for the logarithm (error below 3e-7) and for sine and cosine on an eighth of
+the circle (below 2e-6); the other seven eighths are signs and an exchange, taken from spare bits.
+They use float32 additions, multiplications and one square root, each rounded as IEEE 754 says,
+hence equal bits wherever nothing is fused. :math:`|z| \le 6.7`.
 
-Sources: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011), for Philox; Box and Muller,
-A note on the generation of random normal deviates (1958).
+Sources: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011), for Philox; Box and
+Muller, A note on the generation of random normal deviates (1958).
 """
 
 import math

@@ -1,8 +1,8 @@
 """Who draws what: keys for the counter-based generator, from one seed.
 
-A tile holds one `Streams`. Each purpose (fabricating devices, reading forward, ...) has its own key, and a
-counter of its own that says how often the tile has done that; both are saved with the tile, so that a
-restored run continues with the draws that the interrupted one would have made.
+A tile holds one `Streams`. Each purpose (fabricating devices, reading forward, ...) has its own
+key, and a counter of its own that says how often the tile has done that; both are saved with the
+tile, so that a restored run continues with the draws that the interrupted one would have made.
 """
 
 import enum

@@ -1,19 +1,22 @@
 r"""The noisy product of a tile with a batch of vectors.
 
-For each vector x, with weights W (or their transpose), input scale :math:`\alpha` and reduction R = 1:
+For each vector x, with weights W (or their transpose), input scale :math:`\alpha` and reduction R
+= 1:
 
 .. math::
     \hat x &= \mathrm{clip}\big(Q_{\Delta_{in}}(x / (\alpha R)), b_{in}\big) + \sigma_{in} z \\
     a &= W \hat x + \sigma_w \lVert \hat x \rVert z + \sigma_{out} z \\
     y &= \text{out\_scale} \cdot \alpha R \cdot \mathrm{clip}\big(Q_{\Delta_{out}}(a), b_{out}\big)
 
-where each z is a fresh normal. ABS_MAX takes :math:`\alpha = \max |x|` (at most `nm_thres`, if set), CONSTANT
-takes `nm_thres` (or 1), NONE takes 1. ITERATIVE bound management doubles R and repeats the vectors that
-exceeded :math:`b_{out}` after rounding, until none does or R passes a limit. A vector of zeros gives zeros under
-noise management. Every draw is keyed by the vector's number, the line, the stage and the round: vectors are
-independent of each other and of how a batch is cut.
+where each z is a fresh normal. ABS_MAX takes :math:`\alpha = \max |x|` (at most `nm_thres`, if
+set), CONSTANT takes `nm_thres` (or 1), NONE takes 1. ITERATIVE bound management doubles R and
+repeats the vectors that exceeded :math:`b_{out}` after rounding, until none does or R passes a
+limit. A vector of zeros gives zeros under noise management. Every draw is keyed by the vector's
+number, the line, the stage and the round: vectors are independent of each other and of how a batch
+is cut.
 
-Source: Rasch, Gokmen and Haensch, IEEE Design & Test (2019); Gokmen and Vlasov, Front. Neurosci. 10 (2016).
+Source: Rasch, Gokmen and Haensch, IEEE Design & Test (2019); Gokmen and Vlasov, Front. Neurosci.
+10 (2016).
 """
 
 import numpy as np

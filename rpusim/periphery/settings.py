@@ -54,16 +54,17 @@ class AnalogMVType(Choice):
 class IOParameters(Config):
     r"""What one direction of the analog product does to its vectors.
 
-    An input vector x is divided by its scale (noise management), passes the DAC (rounding, then clipping),
-    is multiplied with the weights, and passes the ADC (noise, rounding, clipping); the digital result is
-    multiplied back. `rpusim.periphery.mvm` has the equations.
+    An input vector x is divided by its scale (noise management), passes the DAC (rounding, then
+    clipping), is multiplied with the weights, and passes the ADC (noise, rounding, clipping); the
+    digital result is multiplied back. `rpusim.periphery.mvm` has the equations.
 
     Options of later versions are present at their defaults and refuse other values.
 
     Notes
     -----
-    Resolutions are steps relative to the full range: ``1/126`` and ``126`` mean the same, 0 or less is off.
-    Source of the model: Rasch, Gokmen and Haensch, IEEE Design & Test (2019), arXiv 1906.02698.
+    Resolutions are steps relative to the full range: ``1/126`` and ``126`` mean the same, 0 or
+    less is off. Source of the model: Rasch, Gokmen and Haensch, IEEE Design & Test (2019), arXiv
+    1906.02698.
 
     Examples
     --------

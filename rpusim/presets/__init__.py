@@ -1,6 +1,7 @@
 """Published devices, settings and whole configurations by name, each with its source.
 
-Call one to get a configuration; keywords replace single values: ``EcRamPreset(forward=IOParameters())``.
+Call one to get a configuration; keywords replace single values:
+``EcRamPreset(forward=IOParameters())``.
 """
 
 from rpusim.presets.configs import (

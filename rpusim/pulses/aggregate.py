@@ -4,10 +4,10 @@ n up and m down pulses with steps :math:`\mu_\pm` and noise :math:`\sigma_\pm` s
 
 .. math:: \Delta w = n \mu_+ + m \mu_- + \sqrt{n \sigma_+^2 + m \sigma_-^2}\; z
 
-as long as no bound is met on the way. That one normal is drawn if the worst order of the pulses, and eight standard
-deviations of noise, stay clear of both bounds (a miss has probability below 1e-14), or if the actual order,
-word by word, does. All other crosspoints take their pulses one by one, as in `rpusim.pulses.walk`. Which way is
-taken depends on the configuration and the data only.
+as long as no bound is met on the way. That one normal is drawn if the worst order of the pulses,
+and eight standard deviations of noise, stay clear of both bounds (a miss has probability below
+1e-14), or if the actual order, word by word, does. All other crosspoints take their pulses one by
+one, as in `rpusim.pulses.walk`. Which way is taken depends on the configuration and the data only.
 
 The free names are those of `rpusim.pulses.walk`, and `bare_step`.
 """
@@ -96,9 +96,7 @@ def aggregate_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, key
         z = normals4(i, j % blocks, step, 0, int(keys[0]), int(keys[1]))[j // blocks]
     settled, clear = settle(w[i, j], n_up, n_down, z, local, model, 0)
     if not clear:
-        clear = path_is_clear(
-            w[i, j], n_up, n_down, local, model, 0, xw, xs, dw, ds, offsets, i, j
-        )
+        clear = path_is_clear(w[i, j], n_up, n_down, local, model, 0, xw, xs, dw, ds, offsets, i, j)
     if clear:
         w[i, j] = settled
         counts[i, 0] += n_up
@@ -109,9 +107,7 @@ def aggregate_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, key
         walk_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts)
 
 
-def aggregate_rows(
-    begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts
-):
+def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
     """Apply a chunk's pulses of a law whose step does not depend on the weight; see `walk_rows`."""
     cols, words, k0, k1 = w.shape[1], xw.shape[0], keys[0], keys[1]
     padded = (cols + LANES - 1) // LANES * LANES

@@ -29,14 +29,16 @@ class UpdateParameters(Config):
         \frac{A}{B} = \frac{\max|x|}{\alpha \max|d|}
 
     With `update_bl_management` off BL is `desired_bl` (or, with `fixed_bl` off and a large rate,
-    :math:`\lceil \text{lr}/g \rceil`); with `update_management` off as well A = B. Where k exceeds `desired_bl` the
-    train saturates: errors beyond ``g * desired_bl / (lr * max|x|)`` are treated alike.
+    :math:`\lceil \text{lr}/g \rceil`); with `update_management` off as well A = B. Where k exceeds
+    `desired_bl` the train saturates: errors beyond ``g * desired_bl / (lr * max|x|)`` are treated
+    alike.
 
     Notes
     -----
-    `d_sparsity` of the reference has no consumer and is not carried over. NONE updates exactly and clips
-    once at the devices' bounds; NONE_WITH_DEVICE does so after every vector.
-    Source: Gokmen and Vlasov, Front. Neurosci. 10 (2016); Rasch, Gokmen and Haensch, IEEE Design & Test (2019).
+    `d_sparsity` of the reference has no consumer and is not carried over. NONE updates exactly and
+    clips once at the devices' bounds; NONE_WITH_DEVICE does so after every vector.
+    Source: Gokmen and Vlasov, Front. Neurosci. 10 (2016); Rasch, Gokmen and Haensch, IEEE Design &
+    Test (2019).
     """
 
     desired_bl: int = param(31, low=1, high=65536, unit="slots", doc="(largest) length of a train")

@@ -1,12 +1,13 @@
 r"""Pulse trains as words of bits, and the coincidences of two trains.
 
-The slots of all vectors of a chunk stand one after the other in words of 62 slots (a word stays a positive 64-bit
-integer, and two trains of the default length fill it). ``words[q, line]`` has a bit where the line fires,
-``signs[q, line]`` has ones in the slots of vectors for which its value is negative. Coincidences of row i and
-column j are then ``xw[q, j] & dw[q, i]``, and they step up where the two signs differ.
+The slots of all vectors of a chunk stand one after the other in words of 62 slots (a word stays a
+positive 64-bit integer, and two trains of the default length fill it). ``words[q, line]`` has a
+bit where the line fires, ``signs[q, line]`` has ones in the slots of vectors for which its value
+is negative. Coincidences of row i and column j are then ``xw[q, j] & dw[q, i]``, and they step up
+where the two signs differ.
 
-For the deterministic pulse types the "words" are numbers instead, whose rounded product is the count of pulses of
-a vector pair: :math:`n_{ij} = \mathrm{rint}(v_i v_j)`.
+For the deterministic pulse types the "words" are numbers instead, whose rounded product is the
+count of pulses of a vector pair: :math:`n_{ij} = \mathrm{rint}(v_i v_j)`.
 """
 
 import numpy as np
@@ -166,7 +167,24 @@ def fire_side(values, length, factor, begin, end, first, k0, k1, res, sto_round,
 
 
 def fire_counts(
-    x, d, table, start, end, first, x0, x1, d0, d1, sto_round, x_res, d_res, implicit, xw, xs, dw, ds
+    x,
+    d,
+    table,
+    start,
+    end,
+    first,
+    x0,
+    x1,
+    d0,
+    d1,
+    sto_round,
+    x_res,
+    d_res,
+    implicit,
+    xw,
+    xs,
+    dw,
+    ds,
 ):
     """Fill the numbers whose products, rounded, are the counts of pulses, for both sides."""
     count_side(x, table, 1, start, end, first, x0, x1, x_res, sto_round, implicit, xw, xs)

@@ -1,11 +1,12 @@
 """The pulsed update, pulse by pulse: coincidences become moved weights.
 
 Every coincidence is one pulse of the device's law, in the order of the slots; pulses of different
-crosspoints do not affect each other, so the crosspoints of a row that have about as many pulses are worked on
-together.
+crosspoints do not affect each other, so the crosspoints of a row that have about as many pulses
+are worked on together.
 
-The free names `advance`, `load`, `save`, `FIELDS`, `DRAWS` and `PER_BLOCK` (the law) and `coincide` (the pulse
-type) are bound to what a crossbar is made of; see `rpusim.kernels.law` and `rpusim.pulses.trains`.
+The free names `advance`, `load`, `save`, `FIELDS`, `DRAWS` and `PER_BLOCK` (the law) and
+`coincide` (the pulse type) are bound to what a crossbar is made of; see `rpusim.kernels.law` and
+`rpusim.pulses.trains`.
 """
 
 import numpy as np

@@ -62,8 +62,9 @@ further: the network has to do without.
 {command}
 ```
 
-Seed {seed}; {versions}. The same seed gives the same numbers, times excepted, for any number of
-threads. Every number above, the weights and the configurations are in `results.json`:
+Seed {seed}; {versions}.
+The same seed gives the same numbers, times excepted, for any number of threads. Every number above,
+the weights and the configurations are in `results.json`:
 `rpusim.Config.from_dict(results["systems"][0]["config"])` makes the first configuration again.
 """
 

@@ -58,22 +58,15 @@ def draw_response(response: Response, ax: Any) -> None:
     for k, trace in enumerate(response.traces.T):
         label = "single devices" if k == 0 else None
         ax.plot(n, trace, color=DARK, lw=0.6, alpha=0.7, label=label)
-    _tidy(ax, "pulse number", "weight (device units)")
-    ax.set_xlim(0, n[-1])
-    turns = np.flatnonzero(np.diff(response.direction[1:])) + 1
-    if turns.size == 1:  # n one way, then n the other: say which
-        words = {1: "up pulses", -1: "down pulses"}
+    sign = response.direction[1:]
+    turns = np.flatnonzero(np.diff(sign)) + 1
+    what = "pulse number"
+    if turns.size == 1:
+        first, then = ("up", "down") if sign[0] > 0 else ("down", "up")
+        what += f" ({turns[0]} {first}, then {sign.size - turns[0]} {then})"
         ax.axvline(turns[0], color=DARK, lw=0.9, ls=":")
-        for place, side, gap in ((turns[0], "right", -8), (turns[0] + 1, "left", 8)):
-            ax.annotate(
-                words[int(response.direction[place])],
-                (turns[0], 1.0),
-                (gap, 4),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha=side,
-                color=DARK,
-            )
+    _tidy(ax, what, "weight (device units)")
+    ax.set_xlim(0, n[-1])
     ax.legend(loc="best", fontsize="small", framealpha=0.9, edgecolor="none")
 
 

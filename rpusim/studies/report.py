@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,19 +27,21 @@ __all__ = ["check_folder", "write_report"]
 
 
 def check_folder(folder: str | os.PathLike[str]) -> Path:
-    """Return `folder` as a path if a report can be written there; nothing is created.
+    """Create a folder if it does not exist, and see that a report can be written there.
 
     Raises
     ------
     ConfigError
-        If it, or the nearest folder above that exists, is a file or refuses writing.
+        If it cannot: better before hours of training than after.
     """
     path = Path(folder)
-    there = next(p for p in (path, *path.absolute().parents) if p.exists() or p.is_symlink())
-    if not there.is_dir():
-        raise ConfigError(f"the report cannot go to {str(path)!r}: {str(there)!r} is not a folder.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"the report cannot go to {str(path)!r}: no permission to write there.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = "it is a file" if path.is_file() else error.strerror
+        raise ConfigError(f"the report cannot go to {str(path)!r}: {reason}.") from error
     return path
 
 

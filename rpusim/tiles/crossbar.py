@@ -130,8 +130,10 @@ class Crossbar:
             raise DataError("min_bound must not exceed max_bound for any device.")
         if recompute_derived:
             old = dict(zip(self.names, self.planes, strict=True))
-            derived = self.device.rederive(old, new)
-            new.update({k: v for k, v in derived.items() if k not in changes})
+            moved = np.any([new[name] != old[name] for name in self.names], axis=0)
+            for name, values in self.device.rederive(old, new).items():
+                if name not in changes:
+                    new[name] = np.where(moved, values, new[name])
         self.planes[:] = np.stack([new[name] for name in self.names])
         before = self.persistent.copy()
         if persistent is not None:
@@ -272,7 +274,7 @@ class Crossbar:
             self._rewrite(hits)
 
     def _rewrite(self, hits: np.ndarray) -> None:
-        if self.weights is not self.persistent:
+        if self.weights is not self.persistent and hits.any():
             args = (self.persistent, hits.astype(np.uint8), self.device.write_noise)
             self._run(rewrite_rows, self.weights, *args, *self.streams.draw(Purpose.WRITE))
 

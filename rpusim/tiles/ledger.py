@@ -16,8 +16,8 @@ class UpdateReport:
     Attributes
     ----------
     vectors : int
-        Vector pairs, and how many of them were `silent` (an x or d of zeros) or `saturated` (their strongest
-        crosspoint asked for more pulses than the train has slots).
+        Vector pairs, and how many of them were `silent` (an x or d of zeros) or `saturated` (their
+        strongest crosspoint asked for more pulses than the train has slots).
     mean_length : float
         Mean train length of the pairs that were not silent.
     pulses_up, pulses_down : int

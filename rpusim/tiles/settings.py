@@ -24,8 +24,9 @@ __all__ = [
 class MappingParameter(Config):
     r"""How the weights of a layer are put on devices.
 
-    With :math:`\omega` = `weight_scaling_omega` > 0 the devices hold :math:`w \omega / \max|w|`, and the tile multiplies
-    its outputs by :math:`\max|w| / \omega` (of the tile, or of each output if `weight_scaling_columnwise`).
+    With :math:`\omega` = `weight_scaling_omega` > 0 the devices hold :math:`w \omega / \max|w|`,
+    and the tile multiplies its outputs by :math:`\max|w| / \omega` (of the tile, or of each output
+    if `weight_scaling_columnwise`).
     """
 
     digital_bias: bool = param(True, doc="the bias is a digital vector, not a column of devices")

@@ -1,8 +1,8 @@
 """The state of a tile as plain arrays, and files that hold it.
 
-A file is an ``.npz`` of those arrays and a header in JSON: what kind of tile it is, its sizes and its
-configuration. There is no pickle in it; it is written beside its final name and then moved there, so that an interrupted
-write leaves the old file as it was.
+A file is an ``.npz`` of those arrays and a header in JSON: what kind of tile it is, its sizes and
+its configuration. There is no pickle in it; it is written beside its final name and then moved
+there, so that an interrupted write leaves the old file as it was.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.config import Config
-from rpusim.errors import DataError, ShapeError, StateError
+from rpusim.errors import ClippedWeightsWarning, DataError, ShapeError, StateError
 
 __all__ = ["load", "restore_tile", "save", "tile_state"]
 
@@ -28,12 +29,9 @@ def tile_state(tile: Any) -> dict[str, np.ndarray]:
     """Return everything of a tile that changes, as arrays by name."""
     state = tile.crossbar.state()
     state |= tile._streams.state()
-    state["mapping_scales"] = tile._scales.copy()
-    state["scaled"] = np.array(tile._scaled)
+    state |= tile._mapping.state()
     state["ledger"] = tile.stats.state()
     state["version"] = np.array(VERSION)
-    if tile.bias is not None:
-        state["bias"] = tile.bias.copy()
     return state
 
 
@@ -67,10 +65,8 @@ def restore_tile(tile: Any, state: Mapping[str, np.ndarray]) -> None:
             )
     tile._streams.restore(state)
     tile.crossbar.restore(state)
-    tile._scales[:], tile._scaled = state["mapping_scales"], bool(state["scaled"])
+    tile._mapping.restore(state)
     tile.stats.restore(state["ledger"])
-    if tile.bias is not None:
-        tile.bias[:] = state["bias"]
 
 
 def save(path: str | os.PathLike[str], obj: Any) -> None:
@@ -159,5 +155,15 @@ def _make(header: Mapping[str, Any]) -> Any:
 
     config = Config.from_dict(header["rpu_config"])
     kind = getattr(tiles, header["kind"])
-    sizes = (header["out_size"], header["in_size"])
-    return kind(*sizes, config, header["bias"], rng=0, backend=header["backend"])
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ClippedWeightsWarning
+        )  # of weights that are replaced at once
+        return kind(
+            header["out_size"],
+            header["in_size"],
+            config,
+            header["bias"],
+            rng=0,
+            backend=header["backend"],
+        )

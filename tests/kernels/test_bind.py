@@ -75,8 +75,8 @@ def test_constants_do_not_turn_single_into_double_precision(target):
 
 def test_plain_python_and_machine_code_give_the_same_bits():
     fast, plain = (bind(law, t, entry=True, cache=False) for t in ("cpu", "python"))
-    w = np.linspace(-2.0, 2.0, 501, dtype=np.float32)
-    assert all(np.float32(fast(v, -1.0)) == plain(v, np.float32(-1.0)) for v in w)
+    w, down = np.linspace(-2.0, 2.0, 501, dtype=np.float32), np.float32(-1.0)
+    assert all(fast(v, down) == plain(v, down) for v in w)
 
 
 @pytest.mark.parametrize("target", ["cpu", "python"])
@@ -237,7 +237,7 @@ def folder(tmp_path_factory):
 
 
 def train(folder, module):
-    """Run an update with the device of a module's text; return its report and the files of the cache."""
+    """Update with the device of a module; return a report and the files of the cache."""
     (folder / "user_law.py").write_text(module)
     code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{TRAIN}\nfrom user_law import Mine\n"
     result = json.loads(run([code + "print(json.dumps(report(Mine)))"], folder / "cache"))

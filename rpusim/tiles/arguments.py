@@ -1,0 +1,62 @@
+"""What a tile accepts: sizes, rates, batches of vectors, matrices of weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from rpusim.errors import ConfigError, DataError, ShapeError
+
+__all__ = ["as_matrix", "as_rate", "as_size", "as_vectors"]
+
+
+def as_size(size: Any, where: str) -> int:
+    """Return a positive integer."""
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise ConfigError(f"{where} must be a positive integer, got {size!r}.")
+    return int(size)
+
+
+def as_rate(rate: Any, where: str) -> float:
+    """Return a finite number >= 0."""
+    number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
+    if not (number and 0.0 <= rate < math.inf):
+        raise DataError(f"{where} must be a number >= 0, got {rate!r}.")
+    return float(rate)
+
+
+def as_vectors(a: Any, size: int, where: str, kind: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return `a` as a contiguous float32 (batch, size) array, and its leading shape."""
+    if type(a) is not np.ndarray or a.dtype != np.float32:
+        a = _numbers(a, where)
+    if a.ndim == 0 or a.shape[-1] != size:
+        raise ShapeError(
+            f"{where} must have shape (..., {size}), got {a.shape}; this tile has {size} {kind}."
+        )
+    lead = a.shape[:-1]
+    if len(lead) != 1:
+        a = a.reshape(-1, size)
+    return np.ascontiguousarray(a), lead
+
+
+def as_matrix(a: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Return `a` as a float32 array of this shape, all finite."""
+    a = _numbers(a, where)
+    if a.shape != shape:
+        raise ShapeError(f"{where} must have shape {shape}, got {a.shape}.")
+    if not np.isfinite(a).all():
+        raise DataError(f"{where} must be finite, got NaN or infinity.")
+    return a
+
+
+def _numbers(a: Any, where: str) -> np.ndarray:
+    """Return `a` as float32 if it consists of real numbers."""
+    try:
+        array = np.asarray(a)
+    except ValueError as error:  # rows of different lengths
+        raise DataError(f"{where} must be an array of numbers: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{where} must hold real numbers, got {array.dtype}.")
+    return array.astype(np.float32)

@@ -1,0 +1,218 @@
+"""What every tile is: a matrix with a configuration, a seed, weights, hidden parameters and a state."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping as Dict
+from typing import Any
+
+import numpy as np
+
+from rpusim.devices import PulsedDevice
+from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, StateError
+from rpusim.kernels.backend import check_backend
+from rpusim.kernels.random import uniforms
+from rpusim.kernels.streams import Purpose, Streams
+from rpusim.tiles.arguments import as_size
+from rpusim.tiles.crossbar import Crossbar
+from rpusim.tiles.digital import DigitalMatrix
+from rpusim.tiles.ledger import Ledger
+from rpusim.tiles.mapping import Mapping
+from rpusim.tiles.settings import FloatingPointRPUConfig, as_config
+from rpusim.tiles.state import restore_tile, tile_state
+
+__all__ = ["Tile"]
+
+#: A warning is given if a larger fraction of weights cannot be held by their devices.
+CLIPPED = 0.01
+
+
+class Tile:
+    """Base of the tiles: everything but products and learning. Parameters are those of `AnalogTile`."""
+
+    def __init__(
+        self,
+        out_size: int,
+        in_size: int,
+        rpu_config: Any = None,
+        bias: bool = False,
+        *,
+        rng: Any = None,
+        backend: str = "cpu",
+    ) -> None:
+        where = type(self).__name__
+        self.out_size = as_size(out_size, f"{where}: out_size")
+        self.in_size = as_size(in_size, f"{where}: in_size")
+        self.rpu_config = as_config(rpu_config, where)
+        self.backend = check_backend(backend)
+        self._check_config()
+        self._streams = Streams(rng)
+        self.has_bias = bool(bias)
+        settings = self.rpu_config.mapping
+        self._mapping = Mapping(self.out_size, self.in_size, self.has_bias, settings)
+        self.crossbar = self._build_crossbar()
+        self.stats = Ledger()
+        start = uniforms(self.crossbar.shape, self._streams.key(Purpose.INITIALISE))
+        self._write(0.2 * start - 0.1, "initial weights in -0.1..0.1")
+
+    def _check_config(self) -> None:
+        if isinstance(self.rpu_config, FloatingPointRPUConfig):
+            raise ConfigError(
+                "AnalogTile needs an RPUConfig; for a FloatingPointRPUConfig use FloatingPointTile."
+            )
+
+    def _build_crossbar(self) -> Crossbar | DigitalMatrix:
+        device, m = self.rpu_config.device, self._mapping
+        if isinstance(device, PulsedDevice):
+            return Crossbar(m.shape, device, self._streams, self.backend, m.analog_bias)
+        return DigitalMatrix(m.shape, device, self._streams, self.backend)
+
+    @property
+    def bias(self) -> np.ndarray | None:
+        """The digital bias, shape (out_size,), to be read and changed in place; None without."""
+        return self._mapping.bias
+
+    @property
+    def seed(self) -> int:
+        """The seed that repeats this tile."""
+        return self._streams.seed
+
+    def __repr__(self) -> str:
+        name, seed = type(self).__name__, self.seed
+        return f"{name}({self.out_size}, {self.in_size}, {self.rpu_config!r}, bias={self.has_bias}, rng={seed})"
+
+    # ---------------------------------------------------------------- weights
+
+    def get_weights(
+        self, apply_weight_scaling: bool = True
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return copies of weights and bias (None without).
+
+        Parameters
+        ----------
+        apply_weight_scaling : bool
+            True: logical weights. False: what the devices hold.
+
+        Returns
+        -------
+        weights : ndarray of shape (out_size, in_size)
+        bias : ndarray of shape (out_size,) or None
+        """
+        return self._mapping.logical(self.crossbar.weights, apply_weight_scaling)
+
+    def set_weights(self, weights: Any, bias: Any = None, apply_weight_scaling: bool = True) -> int:
+        """Write logical weights (and bias, if given); `get_weights` returns them, up to the devices' bounds.
+
+        Parameters
+        ----------
+        weights : array_like of shape (out_size, in_size)
+            Finite.
+        bias : array_like of shape (out_size,), optional
+            Left as it is if not given.
+        apply_weight_scaling : bool
+            False: `weights` is what the devices are to hold; the scales stay.
+
+        Returns
+        -------
+        int
+            How many weights the devices' bounds changed; `ClippedWeightsWarning` is given if it is more
+            than 1 %.
+        """
+        where, now = f"{type(self).__name__}.set_weights", self.crossbar.weights
+        w = self._mapping.physical(weights, bias, apply_weight_scaling, now, where)
+        return self._write(w, "weights")
+
+    @property
+    def mapping_scales(self) -> np.ndarray:
+        """Factor of each output between devices and logical weights, shape (out_size,)."""
+        return self._mapping.scales.copy()
+
+    def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the smallest and the largest weight that each device can hold (before write noise)."""
+        shape = self.crossbar.shape
+        if isinstance(self.crossbar, Crossbar):
+            names = ("min_bound", "max_bound")
+            low, high = (self.crossbar.plane(name).copy() for name in names)
+        else:
+            low, high = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
+        return (low[:, :-1], high[:, :-1]) if self._mapping.analog_bias else (low, high)
+
+    def get_hidden_parameters(self) -> dict[str, np.ndarray]:
+        """Return a copy of everything that each device carries, by name, each of the devices' shape."""
+        return self.crossbar.hidden_parameters()
+
+    def set_hidden_parameters(
+        self, changes: Dict[str, Any], recompute_derived: bool = True
+    ) -> None:
+        """Replace some hidden parameters; names in any order; nothing changes if one is refused.
+
+        Parameters
+        ----------
+        changes : dict of str to array_like
+            Arrays by name, see `get_hidden_parameters`.
+        recompute_derived : bool
+            Whether what follows from a changed parameter (the slopes of a soft-bounds device) follows it.
+        """
+        self.crossbar.set_hidden_parameters(changes, recompute_derived)
+
+    @property
+    def weight_granularity(self) -> float:
+        """Weight change by which pulses are counted; assign to override the device's own figure."""
+        return self._pulsed().granularity
+
+    @weight_granularity.setter
+    def weight_granularity(self, value: float) -> None:
+        if not (np.isfinite(value) and value > 0.0):
+            raise DataError(f"weight_granularity must be > 0, got {value!r}.")
+        self._pulsed().granularity = float(value)
+
+    def _pulsed(self) -> Crossbar:
+        if not isinstance(self.crossbar, Crossbar):
+            raise StateError(f"{type(self.rpu_config.device).__name__} takes no pulses.")
+        return self.crossbar
+
+    # ---------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return everything that changes as plain arrays; `load_state_dict` continues from it bit for bit."""
+        return tile_state(self)
+
+    def load_state_dict(self, state: Dict[str, np.ndarray]) -> None:
+        """Continue from the state of a tile of the same kind and size.
+
+        Raises
+        ------
+        StateError, ShapeError
+            If arrays are missing, unknown or of another shape; then nothing is changed.
+        """
+        restore_tile(self, state)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make tiles travel to other processes and through `copy.deepcopy`."""
+        made = (self.out_size, self.in_size, self.rpu_config, self.has_bias, self.backend)
+        return _remake, (type(self), made, self.state_dict())
+
+    def _write(self, w: np.ndarray, what: str) -> int:
+        clipped = self.crossbar.set_weights(w)
+        self.stats.writes += 1
+        self.stats.weights_clipped += clipped
+        if clipped > CLIPPED * w.size:
+            warnings.warn(
+                f"{type(self).__name__}: {clipped} of {w.size} {what} were clipped to what their devices can hold "
+                "(see weight_range(); mapping.weight_scaling_omega scales weights to fit).",
+                ClippedWeightsWarning,
+                stacklevel=3,
+            )
+        return clipped
+
+
+def _remake(kind: type[Tile], made: tuple[Any, ...], state: Dict[str, np.ndarray]) -> Tile:
+    """Return a tile in a state, for pickle and copy."""
+    out_size, in_size, config, bias, backend = made
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ClippedWeightsWarning
+        )  # of weights that are replaced at once
+        tile = kind(out_size, in_size, config, bias, rng=0, backend=backend)
+    tile.load_state_dict(state)
+    return tile
