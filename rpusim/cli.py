@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -168,13 +169,11 @@ def _demo(given: argparse.Namespace) -> None:
 
 
 def _versions() -> dict[str, str]:
-    import numba
-
     return {
         "rpusim": rs.__version__,
         "Python": platform.python_version(),
         "NumPy": np.__version__,
-        "Numba": numba.__version__,
+        "Numba": metadata.version("numba"),
         "system": f"{platform.system()} {platform.machine()}",
     }
 

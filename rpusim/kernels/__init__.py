@@ -2,5 +2,3 @@
 
 Numba is imported here and nowhere else in the package.
 """
-
-__all__: list[str] = []

@@ -1,6 +1,6 @@
 """The papers that presets take their values from."""
 
-__all__: list[str] = []
+__all__ = ["GOKMEN_2016", "KIM_2019", "LI_2018", "RASCH_2019", "RASCH_2023", "TANG_2018"]
 
 LI_2018 = (
     "Li et al., Capacitor-based cross-point array for analog neural network with record symmetry and linearity, "

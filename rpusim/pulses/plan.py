@@ -14,9 +14,10 @@ from rpusim.kernels.bind import kernel
 from rpusim.kernels.primitives import bits_float, float_bits
 from rpusim.pulses.settings import UpdateParameters
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "check_pairs", "plan"]
 
 LONGEST = 65536
+ROUNDING = 3e-7  # x and d are float32: a k that would be an integer may come out larger by this
 INFINITY_BITS = 0x7F800000
 
 
@@ -76,10 +77,7 @@ def plan(
     options = (settings.desired_bl, settings.fixed_bl, managed, choose, settings.um_grad_scale)
     ratio = rate / granularity
     status, slots, active, saturated = kernel(plan_pairs)(x, d, ratio, *options, result.table)
-    if status != 0:
-        which, values = ("x", x) if status == 1 else ("d", d)
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise DataError(f"update: {which} must be finite, got NaN or infinity in row {row}.")
+    _refuse(status, x, d)
     result.slots, result.active, result.saturated = slots, active, saturated
     if not (settings.fixed_bl or choose) and result.length.max(initial=0) > LONGEST:
         raise StateError(
@@ -89,6 +87,36 @@ def plan(
     return result
 
 
+def check_pairs(x: np.ndarray, d: np.ndarray) -> None:
+    """Raise `DataError` if `x` or `d` holds NaN or infinity, for updates that need no plan."""
+    _refuse(kernel(look_at_pairs)(x, d), x, d)
+
+
+def _refuse(status: int, x: np.ndarray, d: np.ndarray) -> None:
+    if status != 0:
+        which, values = ("x", x) if status == 1 else ("d", d)
+        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+        raise DataError(f"update: {which} must be finite, got NaN or infinity in row {row}.")
+
+
+def largest_bits(v):
+    """Return the bits of the largest magnitude in a vector; at least `INFINITY_BITS` if not finite."""
+    top = 0
+    for j in range(v.size):
+        top = max(top, float_bits(v[j]) & 0x7FFFFFFF)
+    return top
+
+
+def look_at_pairs(x, d):
+    """Return 1 or 2 if `x` or `d` is not finite, else 0."""
+    for b in range(x.shape[0]):
+        if largest_bits(x[b]) >= INFINITY_BITS:
+            return 1
+        if largest_bits(d[b]) >= INFINITY_BITS:
+            return 2
+    return 0
+
+
 def plan_pairs(x, d, ratio, desired, fixed, managed, choose, alpha, table):
     """Fill the table of a plan; `ratio` is rate over granularity.
 
@@ -96,11 +124,7 @@ def plan_pairs(x, d, ratio, desired, fixed, managed, choose, alpha, table):
     """
     slots, active, saturated = 0, 0, 0
     for b in range(x.shape[0]):
-        x_top, d_top = 0, 0
-        for j in range(x.shape[1]):
-            x_top = max(x_top, float_bits(x[b, j]) & 0x7FFFFFFF)
-        for i in range(d.shape[1]):
-            d_top = max(d_top, float_bits(d[b, i]) & 0x7FFFFFFF)
+        x_top, d_top = largest_bits(x[b]), largest_bits(d[b])
         if x_top >= INFINITY_BITS:
             return 1, 0, 0, 0
         if d_top >= INFINITY_BITS:
@@ -114,7 +138,7 @@ def plan_pairs(x, d, ratio, desired, fixed, managed, choose, alpha, table):
             continue
         length = desired
         if choose:
-            length = min(max(math.ceil(k - 1e-9 * k), 1), desired)
+            length = min(max(math.ceil(k * (1.0 - ROUNDING)), 1), desired)
         elif not fixed and ratio > desired:
             length = max(math.ceil(ratio), 1)
         a = math.sqrt(ratio / length)

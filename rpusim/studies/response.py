@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpusim.devices import PulsedDevice
-from rpusim.errors import ConfigError, DataError, StateError
+from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, StateError
 from rpusim.pulses import UpdateParameters
 from rpusim.studies.optional import need
 from rpusim.studies.pictures import draw_response
@@ -123,7 +124,9 @@ def response(
         raise ConfigError(f"response: devices must be a positive integer, got {devices!r}.")
     signs = _directions(pulses, device)
     config = as_config(device, "response").replace(update=ONE_PULSE)
-    tile = AnalogTile(1, int(devices), config, rng=rng)
+    with warnings.catch_warnings():  # initial weights that do not fit are replaced at once
+        warnings.simplefilter("ignore", ClippedWeightsWarning)
+        tile = AnalogTile(1, int(devices), config, rng=rng)
     tile.set_weights(_start(start, tile), apply_weight_scaling=False)
 
     mean, std = np.empty((2, signs.size + 1))

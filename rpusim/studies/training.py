@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from rpusim import nn
 from rpusim.config import Config
-from rpusim.errors import ConfigError, ShapeError
+from rpusim.errors import ClippedWeightsWarning, ConfigError, ShapeError
 from rpusim.kernels.streams import Streams
 from rpusim.optim import AnalogSGD
 from rpusim.studies.digits import Dataset
@@ -125,7 +126,9 @@ def train_classifier(
     tick = _ticker(progress)
 
     started = time.perf_counter()
-    warm_up = _network(config, sizes, seed)[0]
+    with warnings.catch_warnings():  # the same come again below, and then they count
+        warnings.simplefilter("ignore", ClippedWeightsWarning)
+        warm_up = _network(config, sizes, seed)[0]
     _train(warm_up, data.train_x[:batch], data.train_t[:batch], lr, batch, 0)
     compiled = time.perf_counter()
 

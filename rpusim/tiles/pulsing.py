@@ -13,7 +13,7 @@ from rpusim.kernels.law import BoundLaw
 from rpusim.kernels.streams import MASK, Purpose, Streams
 from rpusim.pulses.aggregate import aggregate_plainly, aggregate_rows
 from rpusim.pulses.exact import clip_rows, count_rows, exact_rows, subtract_rows
-from rpusim.pulses.plan import plan
+from rpusim.pulses.plan import check_pairs, plan
 from rpusim.pulses.settings import PulseType, UpdateParameters
 from rpusim.pulses.trains import STOCHASTIC, chunks, coincide, count_product, trains
 from rpusim.pulses.walk import walk_plainly, walk_rows
@@ -136,6 +136,7 @@ class Pulser:
             subtract(w, x, d, rate, backend)
             split(kernel(clip_rows, backend), w.shape[0], PER_DEVICE * w.size, w, low, high)
         else:
+            check_pairs(x, d)
             work = PER_PRODUCT * w.size * len(x)
             args = (w, low, high, x, d, np.float32(rate))
             split(kernel(exact_rows, backend), w.shape[0], work, *args)
@@ -144,7 +145,8 @@ class Pulser:
 
 
 def subtract(w: np.ndarray, x: np.ndarray, d: np.ndarray, rate: float, backend: str) -> None:
-    """Subtract ``rate * d^T x`` from `w`, vector after vector."""
+    """Subtract ``rate * d^T x`` from `w`, vector after vector; raise if one is not finite."""
+    check_pairs(x, d)
     work = PER_PRODUCT * w.size * len(x)
     split(kernel(subtract_rows, backend), w.shape[0], work, w, x, d, np.float32(rate))
 

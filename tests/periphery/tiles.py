@@ -18,8 +18,9 @@ QUIET = {
 
 
 def quiet(**changes):
-    """Return settings with everything off but `changes`."""
-    return rs.IOParameters(**{**QUIET, **changes})
+    """Return settings with everything off but `changes`; inputs are bounded where they are scaled."""
+    unscaled = changes.get("noise_management", "NONE") == "NONE"
+    return rs.IOParameters(**{**QUIET, "inp_bound": 0.0 if unscaled else 1.0, **changes})
 
 
 def io(**changes):

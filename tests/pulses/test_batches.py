@@ -33,17 +33,11 @@ def test_means_and_variances_add_up_and_a_large_batch_is_gaussian():
         check_law(changes[:, i, j], norm(mean[i, j], np.sqrt(variance[i, j])).cdf)
 
 
-def test_samples_of_a_batch_have_draws_of_their_own():
-    x, d = np.full((2, 1), 0.7), np.full((2, 1), 0.004)
-    tile = plain_tile(x, d, update_management=False, update_bl_management=False, desired_bl=1)
-    counts = np.empty((N, 2))
-    for n in range(N):  # one slot each, p = 0.7 * 0.004 * 1000 / 4 / ... of the two samples in turn
-        for b in range(2):
-            tile.set_weights([[0.0]])
-            tile.update(x[b : b + 1], d[b : b + 1], 0.25)
-            counts[n, b] = moved(tile)[0, 0]
-    assert 0.0 < np.abs(counts).mean() < 1.0
-    check_correlation(counts[:, 0], counts[:, 1], 0.0)
+def test_consecutive_updates_are_independent():
+    unmanaged = dict(update_management=False, update_bl_management=False)
+    counts = repeated((1.0,), (1.0,), rate=0.004, **unmanaged)[:, 0, 0]
+    assert counts.std() > 1.0
+    check_correlation(counts[1:], counts[:-1], 0.0)
 
 
 @pytest.mark.parametrize("kind", ["STOCHASTIC_COMPRESSED", "MEAN_COUNT", "DETERMINISTIC_IMPLICIT"])

@@ -1,0 +1,135 @@
+import sys
+
+import numpy as np
+import pytest
+
+import rpusim as rs
+from rpusim import presets
+from rpusim.studies import MissingPackage, Response, response
+
+SAME = dict(
+    dw_min_dtod=0.0, up_down_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0, w_max=1.0, w_min=-1.0
+)
+QUIET = dict(SAME, dw_min_std=0.0)
+
+
+def test_constant_steps_make_a_straight_ramp_up_and_down():
+    curve = response(rs.ConstantStepDevice(dw_min=0.01, **QUIET), pulses=30, devices=7, start=0.1)
+    n = np.concatenate([np.arange(31), np.arange(29, -1, -1)])
+    np.testing.assert_allclose(curve.mean, 0.1 + 0.01 * n, atol=1e-6)
+    np.testing.assert_allclose(curve.std, 0.0, atol=1e-7)
+
+
+def test_soft_bounds_lead_up_pulses_exponentially_to_the_bound():
+    curve = response(rs.SoftBoundsDevice(dw_min=0.02, **QUIET), np.ones(80), devices=3, start=0.0)
+    np.testing.assert_allclose(curve.mean, 1.0 - 0.98**curve.pulse, atol=1e-5)
+
+
+def test_cycle_noise_spreads_devices_with_the_root_of_the_pulses():
+    device = rs.ConstantStepDevice(dw_min=0.001, dw_min_std=0.5, **SAME)
+    curve = response(device, pulses=[1] * 100, devices=4000, start=0.0, rng=3)
+    expected = 0.001 * 0.5 * np.sqrt(curve.pulse[1:])
+    assert np.all(np.abs(curve.std[1:] - expected) < 5 * expected / np.sqrt(2 * 4000))
+    assert np.all(np.abs(curve.mean[1:] - 0.001 * curve.pulse[1:]) < 5 * expected / np.sqrt(4000))
+
+
+def test_devices_differ_in_their_steps_as_configured():
+    device = rs.ConstantStepDevice(dw_min=0.001, **{**QUIET, "dw_min_dtod": 0.2})
+    curve = response(device, pulses=[1] * 50, devices=4000, start=0.0, rng=1)
+    assert abs(curve.std[50] / 0.05 - 0.2) < 5 * 0.2 / np.sqrt(2 * 4000)
+
+
+def test_by_default_devices_start_at_their_own_lower_bounds_and_cross_their_range():
+    curve = response(rs.ConstantStepDevice(dw_min=0.02, **QUIET), devices=2)
+    assert curve.mean[0] == -1.0
+    assert curve.mean[100] == pytest.approx(1.0, abs=1e-5)
+    assert curve.pulse[-1] == 200
+
+
+def test_the_default_number_of_pulses_is_limited():
+    curve = response(presets.IdealizedPresetDevice(), devices=2)
+    assert curve.pulse[-1] == 2 * 2000
+
+
+def test_directions_and_traces_are_recorded():
+    curve = response(rs.SoftBoundsDevice(), pulses=[1, 1, -1], devices=9, rng=1)
+    assert isinstance(curve, Response)
+    assert curve.direction.tolist() == [0, 1, 1, -1]
+    assert curve.traces.shape == (4, 5)
+    assert curve.devices == 9
+
+
+def test_the_same_seed_gives_the_same_response():
+    a, b, c = (response(presets.EcRamPreset(), pulses=20, devices=50, rng=s) for s in (4, 4, 5))
+    assert np.array_equal(a.mean, b.mean)
+    assert np.array_equal(a.traces, b.traces)
+    assert not np.array_equal(a.mean, c.mean)
+
+
+def test_a_response_without_a_seed_can_be_repeated_by_the_one_it_shows():
+    first = response(rs.ConstantStepDevice(), pulses=5, devices=10, rng=None)
+    again = response(rs.ConstantStepDevice(), pulses=5, devices=10, rng=first.seed)
+    assert np.array_equal(first.traces, again.traces)
+
+
+def test_of_a_configuration_only_the_device_matters():
+    device = rs.LinearStepDevice()
+    config = rs.RPUConfig(
+        device=device,
+        update=rs.UpdateParameters(desired_bl=7),
+        mapping=rs.MappingParameter(weight_scaling_omega=0.3),
+    )
+    a, b = (response(given, pulses=10, devices=20, rng=1) for given in (device, config))
+    assert np.array_equal(a.traces, b.traces)
+
+
+def test_steps_larger_than_one_are_pulsed_too():
+    device = rs.ConstantStepDevice(dw_min=3.0, **{**QUIET, "w_max": 10.0, "w_min": -10.0})
+    assert response(device, pulses=2, devices=2, start=0.0).mean.tolist() == [0, 3, 6, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((rs.IdealDevice(),), "response: IdealDevice takes no pulses"),
+        ((presets.FloatingPoint(),), "response: FloatingPointDevice takes no pulses"),
+        ((rs.SoftBoundsDevice(), 0), "pulses must be a positive integer, got 0"),
+        ((rs.SoftBoundsDevice(), 2.5), "pulses must be a positive integer, got 2.5"),
+        ((rs.SoftBoundsDevice(), [1, 2]), "a list of \\+1 and -1"),
+        ((rs.SoftBoundsDevice(), []), "not empty"),
+        ((rs.SoftBoundsDevice(), "up"), "pulses must be a number or an array"),
+        ((rs.SoftBoundsDevice(), 5, 0), "devices must be a positive integer, got 0"),
+        ((rs.SoftBoundsDevice(), 5, 4, [0.0, 0.1]), "start must be a weight, or 4 of them"),
+        ((rs.SoftBoundsDevice,), "call it to make one"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_reasons(arguments, message):
+    with pytest.raises(rs.RpusimError, match=message):
+        response(*arguments)
+
+
+def test_the_picture_has_labels_and_the_mean():
+    from matplotlib.figure import Figure
+
+    curve = response(rs.ConstantStepDevice(), pulses=10, devices=20)
+    axes = Figure().subplots()
+    assert curve.plot(axes) is axes
+    assert axes.get_xlabel() == "pulse number (10 up, then 10 down)"
+    assert "weight" in axes.get_ylabel()
+    assert any(np.array_equal(line.get_ydata(), curve.mean) for line in axes.lines)
+
+
+def test_without_axes_pyplot_makes_a_figure():
+    from matplotlib import pyplot
+
+    axes = response(rs.ConstantStepDevice(), pulses=[-1, -1], devices=3).plot()
+    assert axes.get_xlabel() == "pulse number"
+    pyplot.close(axes.figure)
+
+
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
+    curve = response(rs.ConstantStepDevice(), pulses=2, devices=3)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    message = r'needs the package matplotlib: pip install "rpusim\[plot\]"'
+    with pytest.raises(MissingPackage, match=message):
+        curve.plot()
