@@ -16,7 +16,10 @@ import numpy as np
 from rpusim.errors import ConfigError
 from rpusim.kernels.primitives import native
 
-__all__ = ["bind", "kernel", "mark", "names_used"]
+__all__ = ["apart", "bind", "compilers", "kernel", "mark", "names_used"]
+
+#: how a bound function becomes one of a target; Numba's compiler for the CPU is built in
+compilers = {"python": lambda function: function}
 
 _bound: dict = {}
 _kernels: dict = {}  # those without names, found faster
@@ -59,6 +62,12 @@ def kernel(function, target="cpu", **names):
     return _kernels[function, target]
 
 
+def apart(function):
+    """Mark a function that is compiled once, not into each place that calls it: it is long."""
+    function.stands_apart = True
+    return function
+
+
 def names_used(function):
     """Return all names, attributes included, in the code of a function and of the functions it calls."""
     found, waiting, seen = set(), [function], set()
@@ -99,11 +108,12 @@ def _bind(function, target, entry, cache, names):
     copy = types.FunctionType(_float32_literals(code), space, function.__name__)
     copy.__doc__ = function.__doc__
     copy.__module__ = function.__module__
-    if target == "python":
-        return copy
+    if target in compilers:
+        return compilers[target](copy)
     options = {"nogil": True, "error_model": "numpy"}
     if not entry:
-        return numba.njit(forceinline=True, **options)(copy)
+        inline = not getattr(function, "stands_apart", False)
+        return numba.njit(forceinline=inline, **options)(copy)
     copy.__qualname__ = f"{function.__name__}_{mark(function, names)}"
     return numba.njit(cache=cache, **options)(copy)
 
@@ -142,18 +152,31 @@ def _float32(constant):
 
 def _digest(function, names, digest, seen):
     """Feed the code of `function`, and of all it reaches, to a hash."""
+    if function in seen:
+        return
+    seen.add(function)
     code = function.__code__
-    digest.update(code.co_code)
-    digest.update(repr((code.co_consts, code.co_names, code.co_varnames)).encode())
-    for name in _globals_used(code):
-        value = names.get(name, function.__globals__.get(name))
+    _digest_code(code, digest)
+    values = {name: names.get(name, function.__globals__.get(name)) for name in _globals_used(code)}
+    cells = function.__closure__ or ()  # of intrinsics; a law has none
+    values |= dict(zip(code.co_freevars, (cell.cell_contents for cell in cells), strict=True))
+    for name, value in values.items():
         digest.update(name.encode())
-        inner = getattr(value, "_defn", getattr(value, "py_func", value))  # intrinsics, dispatchers
+        inner = getattr(value, "_defn", getattr(value, "py_func", value))  # intrinsic, dispatcher
         if isinstance(inner, types.FunctionType):
-            if inner not in seen:
-                seen.add(inner)
-                _digest(inner, names, digest, seen)
+            _digest(inner, names, digest, seen)
         elif isinstance(inner, bool | int | float | np.generic | tuple):
             digest.update(repr(inner).encode())
         elif isinstance(inner, type):
             digest.update(f"{inner.__name__}{getattr(inner, '_fields', '')}".encode())
+
+
+def _digest_code(code, digest):
+    """Feed one code object to a hash; the repr of a nested one would hold its address."""
+    digest.update(code.co_code)
+    digest.update(repr((code.co_names, code.co_varnames)).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            _digest_code(constant, digest)
+        else:
+            digest.update(repr(constant).encode())

@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
+from rpusim.kernels.bind import apart
 from rpusim.kernels.primitives import native
 
 __all__ = ["multiply_panel", "LANES", "fma"]
@@ -162,6 +163,7 @@ _slim_12, _slim_1 = _dot_kernel(1, 12), _dot_kernel(1, 1)
 _rank_6, _rank_1 = _rank_kernel(6), _rank_kernel(1)
 
 
+@apart
 def multiply_panel(panel, lanes, matrix, transposed, out, scratch):
     """Multiply a matrix, or its transpose, with the vectors of a panel.
 

@@ -16,6 +16,7 @@ import math
 
 import numpy as np
 
+from rpusim.kernels.bind import apart
 from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import popcount
 from rpusim.kernels.random import normals4
@@ -55,6 +56,7 @@ def settle(w, n_up, n_down, z, local, model, c):
     return w + (up * rise + down * fall) + spread * z, clear
 
 
+@apart
 def path_is_clear(w, n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, j):
     """Return whether the path through the chunk's words stays clear of both bounds.
 

@@ -12,7 +12,7 @@ count of pulses of a vector pair: :math:`n_{ij} = \mathrm{rint}(v_i v_j)`.
 
 import numpy as np
 
-from rpusim.kernels.bind import kernel
+from rpusim.kernels.bind import apart, kernel
 from rpusim.kernels.random import philox, uniform
 from rpusim.pulses.plan import Plan
 from rpusim.pulses.settings import PulseType, UpdateParameters
@@ -131,6 +131,7 @@ def fire_slots(
     return 0
 
 
+@apart
 def fire_side(values, length, factor, begin, end, first, k0, k1, res, sto_round, words, signs):
     """Draw trains: in each slot line j fires with probability ``abs(values[b, j]) * factor[b]``."""
     lines = values.shape[1]
@@ -192,6 +193,7 @@ def fire_counts(
     return 0
 
 
+@apart
 def count_side(
     values, table, side, begin, end, first, k0, k1, res, sto_round, implicit, words, signs
 ):

@@ -11,6 +11,7 @@ The free names `advance`, `load`, `save`, `FIELDS`, `DRAWS` and `PER_BLOCK` (the
 
 import numpy as np
 
+from rpusim.kernels.bind import apart
 from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import compress, popcount
 from rpusim.kernels.random import normal_pair, philox
@@ -192,6 +193,7 @@ def gather(j, xt, st, d, minus, offsets, rises):
     return n, n_up
 
 
+@apart
 def walk_lanes(i, w, planes, model, step, keys, hits, room):
     """Apply the pulses that `gather` lined up for the columns of row `i`, `LANES` columns at a time."""
     number, rises, order, place, local, lanes = room

@@ -85,7 +85,7 @@ def learning_curves(runs: Mapping[str, TrainingRun]) -> Any:
     _tidy(left, "epoch", "test accuracy (%)")
     _tidy(right, "epoch", "training loss (nat per sample)")
     left.set_ylim(0, 100)
-    left.legend(loc="lower right", fontsize="small", framealpha=0.9, edgecolor="none")
+    left.legend(loc="best", fontsize="small", framealpha=0.9, edgecolor="none")
     _plain_log_scale(right)
     for ax in (left, right):
         ax.set_xlim(left=0)

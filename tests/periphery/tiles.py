@@ -18,7 +18,7 @@ QUIET = {
 
 
 def quiet(**changes):
-    """Return settings with everything off but `changes`; inputs are bounded where they are scaled."""
+    """Return settings with all off but `changes`; inputs are bounded where they are scaled."""
     unscaled = changes.get("noise_management", "NONE") == "NONE"
     return rs.IOParameters(**{**QUIET, "inp_bound": 0.0 if unscaled else 1.0, **changes})
 

@@ -101,6 +101,7 @@ def test_saturation_is_reported():
     assert mixed.saturated_fraction == 0.5
 
 
+@pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
 def test_the_ledger_counts_pulses_that_were_sent():
     tile = plain_tile(device=plain_device(w_max=0.0, w_min=0.0), rng=4)
     reference = plain_tile(rng=4)

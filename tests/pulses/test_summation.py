@@ -19,6 +19,8 @@ from tests.devices.pulsed import (
 )
 from tests.naive.tolerance import check_law, check_mean, check_same_law, check_std, rounding
 
+pytestmark = pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
+
 STEP = 0.01
 BOTH = [rs.ConstantStepDevice, WalkedConstantStep]
 #: name: (half width of the window, start)
@@ -47,6 +49,8 @@ def both(start, directions, sigma, window, **settings):
         tile = tile_of(device, MANY, start, rng=rng)
         pulse_in_turn(tile, directions)
         weights.append(held(tile))
+        low, high = (bound.ravel() for bound in tile.weight_range())
+        assert ((weights[-1] >= low) & (weights[-1] <= high)).all()
     return weights
 
 

@@ -52,7 +52,7 @@ def test_the_default_number_of_pulses_is_limited():
 
 
 def test_directions_and_traces_are_recorded():
-    curve = response(rs.SoftBoundsDevice(), pulses=[1, 1, -1], devices=9, rng=1)
+    curve = response(rs.ConstantStepDevice(), pulses=[1, 1, -1], devices=9, rng=1)
     assert isinstance(curve, Response)
     assert curve.direction.tolist() == [0, 1, 1, -1]
     assert curve.traces.shape == (4, 5)

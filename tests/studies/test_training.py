@@ -75,8 +75,8 @@ def test_the_same_seed_repeats_the_run(run, blobs):
 
 
 def test_a_run_without_a_seed_can_be_repeated_by_the_one_it_shows(blobs):
-    first = train_classifier(DEVICE, blobs, epochs=1, rng=None)
-    again = train_classifier(DEVICE, blobs, epochs=1, rng=first.seed)
+    first = train_classifier(rs.IdealDevice(), blobs, epochs=1, rng=None)
+    again = train_classifier(rs.IdealDevice(), blobs, epochs=1, rng=first.seed)
     assert np.array_equal(first.loss, again.loss)
 
 

@@ -1,0 +1,78 @@
+"""The same laws on the CUDA grid: whole updates in Numba's simulator, laws as PTX where NVVM exists."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+SIMULATE = """
+    import numpy as np
+    import rpusim as rs
+    from rpusim.kernels.cuda import launch_grid, simulated
+    from rpusim.pulses.aggregate import aggregate_plainly
+    from rpusim.pulses.plan import plan
+    from rpusim.pulses.trains import chunks, coincide, trains
+    from rpusim.pulses.walk import walk_plainly
+    from rpusim.kernels.streams import Purpose
+
+    class Cubic(rs.PulsedDevice):
+        strength: float = rs.per_device(1.0, dtod=0.1)
+
+        @staticmethod
+        def pulse(w, sign, dev, model, z):
+            gap = 1.0 - sign * w / (dev.max_bound if sign > 0.0 else -dev.min_bound)
+            step = dev.strength * dev.dwmin_up * gap * gap * gap
+            return w + sign * step * (1.0 + model.dw_min_std * z)
+
+    assert simulated()
+    rng = np.random.default_rng(0)
+    x, d = rng.normal(size=(3, 6)).astype("f4"), rng.normal(size=(3, 5)).astype("f4")
+    for device in (rs.ConstantStepDevice(dw_min=0.02), rs.LinearStepDevice(), rs.SoftBoundsDevice(), Cubic()):
+        here, there = (rs.AnalogTile(5, 6, device, rng=4) for _ in range(2))
+        here.update(x, d, 0.1)
+        box, settings = there.crossbar, there.rpu_config.update
+        planned = plan(x, d, 0.1, box.granularity, settings)
+        keys = (*box.streams.key(Purpose.TRAIN_X), *box.streams.key(Purpose.TRAIN_D))
+        t = trains(x, d, planned, chunks(planned)[0], settings, 0, keys)
+        step, noise = box._pulser._noise(box.streams)
+        body = walk_plainly if device.step_depends_on_weight else aggregate_plainly
+        names = {**device.bound_law()._asdict(), "coincide": coincide}
+        hits, counts = np.zeros((0, 0), np.uint8), np.zeros((5, 2), np.int64)
+        args = (box.persistent, box.planes, box._model, t.xw, t.xs, t.dw, t.ds, t.offsets)
+        launch_grid(body, (5, 6), *args, step, noise, hits, counts, **names)
+        assert np.array_equal(here.get_weights()[0], there.get_weights()[0]), type(device).__name__
+        assert counts.sum() == here.stats.pulses > 0
+    print("equal")
+"""
+
+
+def test_updates_on_the_simulated_grid_give_the_cpus_bits():
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SIMULATE)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.strip() == "equal", done.stderr
+
+
+def test_the_laws_compile_to_ptx_without_double_precision():
+    from numba import cuda, float32, int64
+
+    import rpusim as rs
+    from rpusim.kernels.cuda import ptx
+    from rpusim.kernels.random import normals4
+
+    try:
+        cuda.cudadrv.nvvm.NVVM()
+    except Exception as error:
+        pytest.skip(f"NVVM, which writes PTX, is not installed: {type(error).__name__}")
+    assert ".f64" not in ptx(normals4, (int64,) * 6)
+    for device in (rs.ConstantStepDevice(), rs.LinearStepDevice(), rs.SoftBoundsDevice()):
+        law = device.bound_law()
+        arguments = (float32, float32, float32[::1], float32[::1], int64, int64, *[float32] * 4)
+        assert ".f64" not in ptx(law.advance, arguments)
