@@ -17,24 +17,19 @@ from rpusim.config_fields import Choice, check_number, nearest, param, per_devic
 from rpusim.errors import ConfigError
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, dataclass_transform
-else:
-
-    def dataclass_transform(**_):
-        """Stand in for `typing.dataclass_transform`, which type checkers alone need."""
-        return lambda cls: cls
-
+    from typing_extensions import Self
 
 __all__ = ["Config", "Choice", "param", "per_device", "nearest"]
 
 
-@dataclass_transform(
-    kw_only_default=True, frozen_default=True, field_specifiers=(param, per_device)
-)
 class Config:
     """Base of all configurations: subclass it and declare fields with `param` and `per_device`."""
 
     registry: ClassVar[dict[str, type[Config]]] = {}
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None: ...
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

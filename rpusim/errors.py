@@ -1,5 +1,8 @@
 """The library's exceptions and warnings: few, and each also the built-in one a caller would expect."""
 
+import sys
+import warnings
+
 __all__ = [
     "RpusimError",
     "ConfigError",
@@ -8,6 +11,7 @@ __all__ = [
     "StateError",
     "BackendError",
     "ClippedWeightsWarning",
+    "warn_caller",
 ]
 
 
@@ -37,3 +41,11 @@ class BackendError(RpusimError, RuntimeError):
 
 class ClippedWeightsWarning(UserWarning):
     """Weights were set beyond what the devices can hold and were clipped to their bounds."""
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Give a warning that points at the line outside rpusim from which the call came."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("rpusim."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level + 1)

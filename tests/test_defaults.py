@@ -1,4 +1,4 @@
-"""Every default and every enumeration member is that of the reference simulator, or stands in a table.
+"""Every default and enumeration member is that of the reference simulator, or stands in a table.
 
 New classes are compared as soon as they exist: the golden file holds all of the reference's.
 """
@@ -40,7 +40,6 @@ DIFFERENCES = {
 #: public configurations that the reference does not have under this name
 OWN = {
     "Device": "base of all devices",
-    "PulsedDevice": "base of all pulsed devices, public for users' own",
     "RPUConfig": "one class for the reference's SingleRPUConfig, UnitCellRPUConfig and others",
 }
 

@@ -37,7 +37,7 @@ def test_a_preset_has_the_recorded_values(name):
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_a_preset_has_the_recorded_number_of_states_and_source(name):
+def test_a_preset_cites_the_recorded_papers(name):
     preset = getattr(presets, name)
     cited = " | ".join(preset.source)
     for key in GOLDEN["presets"][name]["source"]:
@@ -58,7 +58,7 @@ def test_a_preset_says_what_it_is(name):
     preset = getattr(presets, name)
     assert (type(preset), preset.__name__) == (Preset, name)
     assert len(preset.about) > 20
-    assert preset.about[0].isupper()
+    assert not preset.about[0].islower()
     assert preset.about.endswith(".")
     assert preset.about in preset.__doc__
     assert "Source: " in preset.__doc__

@@ -135,7 +135,7 @@ class PulsedDevice(Device):
         """Return the numbers of the configuration by name, as the law sees them in ``model``."""
         names = self._model_names()
         values = [float(getattr(self, name)) for name in names]
-        return namedtuple("Model", names)(*values)  # type: ignore[misc]
+        return namedtuple("Model", names)(*values)  # type: ignore[misc, arg-type]
 
     def _model_names(self) -> tuple[str, ...]:
         numbers = (bool, int, float)
@@ -210,7 +210,7 @@ class PulsedDevice(Device):
         for name in ("dwmin_up", "dwmin_down"):
             arrays[name] = arrays[name] * gain
         arrays.update(flat.derive(arrays, Draw((0, 0))))
-        return namedtuple("Device", arrays)(*(float(a[0, 0]) for a in arrays.values()))  # type: ignore[misc]
+        return namedtuple("Device", arrays)(*(float(a[0, 0]) for a in arrays.values()))  # type: ignore[misc, arg-type]
 
     def mean_step(self, w: float, sign: float) -> float:
         """Return the mean change by one pulse of the mean device at weight `w`; `sign` is +1 or -1.

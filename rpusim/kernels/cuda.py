@@ -6,6 +6,8 @@ module imports `numba.cuda`.
 """
 
 import os
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 from numba import cuda
@@ -91,5 +93,7 @@ def ptx(function, signature, capability=(9, 0), **names):
         Bound to its free names.
     """
     device = bind(function, "cuda", **names)
-    text, _ = cuda.compile_ptx(device.py_func, signature, device=True, cc=capability)
+    card = SimpleNamespace(compute_capability=capability)
+    with mock.patch.object(cuda.dispatcher, "get_current_device", lambda: card):
+        text, _ = cuda.compile_ptx(device.py_func, signature, device=True, cc=capability)
     return text

@@ -19,6 +19,8 @@ Source: Rasch, Gokmen and Haensch, IEEE Design & Test (2019); Gokmen and Vlasov,
 10 (2016).
 """
 
+from typing import Any
+
 import numpy as np
 
 from rpusim.errors import DataError
@@ -112,7 +114,7 @@ class Periphery:
         failed = np.zeros(batch, np.uint8)
         work = MULTIPLY_ADD * matrix.size * batch
         for turn in range(self.rounds + 1):
-            args = (rows, x, matrix, self.transposed, self._values, gain, offset)
+            args: tuple[Any, ...] = (rows, x, matrix, self.transposed, self._values, gain, offset)
             args += (first, turn, key[0], key[1], y, failed)
             status = split(self._run, -(-rows.size // LANES), work, *args)
             if status == NOT_FINITE:

@@ -141,14 +141,14 @@ def plan_pairs(x, d, ratio, desired, fixed, managed, choose, alpha, table):
             length = min(max(math.ceil(k * (1.0 - ROUNDING)), 1), desired)
         elif not fixed and ratio > desired:
             length = max(math.ceil(ratio), 1)
-        a = math.sqrt(ratio / length)
+        a = np.sqrt(ratio / length)
         if not choose and not fixed and ratio > desired:
             a = np.float64(1.0)
         balance = np.float64(1.0)
         if managed:
             if k > desired:
                 d_max = d_max * desired / k
-            balance = math.sqrt(x_max / d_max)
+            balance = np.sqrt(x_max / d_max)
         table[0, b] = length
         table[1, b] = a / balance
         table[2, b] = a * balance

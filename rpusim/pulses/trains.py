@@ -10,6 +10,8 @@ For the deterministic pulse types the "words" are numbers instead, whose rounded
 count of pulses of a vector pair: :math:`n_{ij} = \mathrm{rint}(v_i v_j)`.
 """
 
+from typing import Any
+
 import numpy as np
 
 from rpusim.kernels.bind import apart, kernel
@@ -54,6 +56,8 @@ class Trains:
     """
 
     def __init__(self, words: int, cols: int, rows: int, counted: bool) -> None:
+        self.xw: np.ndarray
+        self.dw: np.ndarray
         if counted:
             self.xw, self.dw = np.zeros((words, cols)), np.zeros((words, rows))
             self.xs, self.ds = np.zeros((words, cols), np.int64), np.zeros((words, rows), np.int64)
@@ -100,13 +104,15 @@ def trains(
     x_res, d_res = (1.0 / r if r > 1.0 else r for r in (x_res, d_res))
     if settings.pulse_type in STOCHASTIC:
         made = Trains(-(-slots // SLOTS), x.shape[1], d.shape[1], counted=False)
-        fire, options = kernel(fire_slots, backend), (settings.sto_round, x_res, d_res)
+        fire = kernel(fire_slots, backend)
+        options: tuple[Any, ...] = (settings.sto_round, x_res, d_res)
     else:
         each = -(-plan.length[start:end].astype(np.int64) // SLOTS)
         made = Trains(int(each.sum()), x.shape[1], d.shape[1], counted=True)
         made.offsets[:] = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
         made.offsets *= SLOTS
-        fire, options = kernel(fire_counts, backend), (settings.sto_round, x_res, d_res, implicit)
+        fire = kernel(fire_counts, backend)
+        options = (settings.sto_round, x_res, d_res, implicit)
     args = (x, d, plan.table, start, end, first, *keys, *options)
     fire(*args, made.xw, made.xs, made.dw, made.ds)
     return made

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.devices import PulsedDevice
-from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, StateError
+from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, StateError, warn_caller
 from rpusim.kernels.backend import check_backend
 from rpusim.kernels.random import uniforms
 from rpusim.kernels.streams import Purpose, Streams
@@ -197,11 +197,11 @@ class Tile:
         self.stats.writes += 1
         self.stats.weights_clipped += clipped
         if clipped > CLIPPED * w.size:
-            warnings.warn(
-                f"{type(self).__name__}: {clipped} of {w.size} {what} were clipped to what their devices can hold "
-                "(see weight_range(); mapping.weight_scaling_omega scales weights to fit).",
+            warn_caller(
+                f"{type(self).__name__}: {clipped} of {w.size} {what} were clipped to what their "
+                "devices can hold (see weight_range(); mapping.weight_scaling_omega scales weights "
+                "to fit).",
                 ClippedWeightsWarning,
-                stacklevel=3,
             )
         return clipped
 

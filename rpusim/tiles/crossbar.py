@@ -88,7 +88,7 @@ class Crossbar:
 
     def hidden_parameters(self) -> dict[str, np.ndarray]:
         """Return a copy of everything each device carries, by name."""
-        hidden = {}
+        hidden: dict[str, np.ndarray] = {}
         for name in self.names:
             if name == "decay_rates":  # a rate of 1e-9 is a float32, 1 minus it is not
                 hidden["decay_scales"] = 1.0 - self.plane(name).astype(np.float64)
@@ -180,7 +180,7 @@ class Crossbar:
     def reset(self, columns: np.ndarray, prob: float = 1.0) -> None:
         """Reset the devices of the marked columns, each with probability `prob`."""
         hits = np.zeros(self.shape, np.uint8)
-        args = (hits, self.plane("reset_bias"), *self._bounds(), columns.astype(np.uint8))
+        args: tuple[Any, ...] = (hits, self.plane("reset_bias"), *self._bounds(), columns.astype(np.uint8))
         args += (self.device.reset_std, prob, *self.streams.draw(Purpose.RESET))
         self._run(reset_rows, self.persistent, *args)
         self._touched(hits)

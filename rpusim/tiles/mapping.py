@@ -85,7 +85,8 @@ class Mapping:
         if b is not None and self.bias is None and not self.analog_bias:
             raise StateError(f"{where}: this tile has no bias; make it with bias=True.")
         if self.analog_bias:
-            w = np.column_stack([w, self.logical(now, scaled)[1] if b is None else b])
+            b = np.asarray(self.logical(now, scaled)[1]) if b is None else b
+            w = np.column_stack([w, b])
         elif b is not None and self.bias is not None:
             self.bias[:] = b
         omega = self.settings.weight_scaling_omega

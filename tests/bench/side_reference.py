@@ -1,0 +1,74 @@
+"""The reference's side of `bench_spine.py`: run by a Python that has aihwkit and torch."""
+
+import json
+import os
+import time
+
+import torch
+from aihwkit.nn import AnalogLinear, AnalogSequential
+from aihwkit.optim import AnalogSGD
+from aihwkit.simulator import presets
+from aihwkit.simulator.configs import FloatingPointRPUConfig, SingleRPUConfig
+from aihwkit.simulator.configs.devices import ConstantStepDevice, SoftBoundsDevice
+from aihwkit.simulator.tiles import AnalogTile
+from torch import nn
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+torch.manual_seed(0)
+
+
+def median(call, repeats=9):
+    """Return the median time of a call, after two to warm up."""
+    call(), call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return sorted(times)[repeats // 2]
+
+
+out = {}
+x, d = torch.randn(32, 512) * 0.1, torch.randn(32, 512) * 0.1
+for name, device in (("constant", ConstantStepDevice()), ("soft bounds", SoftBoundsDevice())):
+    for bl, rate in ((2, 0.01), (31, 1.0)):
+        tile = AnalogTile(512, 512, SingleRPUConfig(device=device))
+        tile.set_learning_rate(rate)
+        out[f"update {name}, BL {bl}"] = median(lambda t=tile: t.update(x, d))
+for size, batch in ((512, 32), (1024, 512), (64, 10)):
+    tile = AnalogTile(size, size, SingleRPUConfig(device=ConstantStepDevice()))
+    v = torch.randn(batch, size) * 0.1
+    repeats = 200 if size == 64 else 9
+    out[f"forward {size} x {size}, batch {batch}"] = median(lambda t=tile, v=v: t.forward(v), repeats)
+    out[f"backward {size} x {size}, batch {batch}"] = median(lambda t=tile, v=v: t.backward(v), repeats)
+
+try:
+    from sklearn.datasets import load_digits
+except ImportError:
+    load_digits = None
+if load_digits:
+    inputs, labels = load_digits(return_X_y=True)
+    inputs = torch.tensor((inputs / 16).astype("f4")[:1437])
+    labels = torch.tensor(labels[:1437])
+    for name in ("FloatingPoint", "IdealizedPreset", "GokmenVlasovPreset", "EcRamPreset"):
+        make = FloatingPointRPUConfig if name == "FloatingPoint" else getattr(presets, name)
+        model = AnalogSequential(
+            AnalogLinear(64, 32, rpu_config=make()),
+            nn.Sigmoid(),
+            AnalogLinear(32, 10, rpu_config=make()),
+            nn.LogSoftmax(1),
+        )
+        optimizer, loss = AnalogSGD(model.parameters(), lr=0.1), nn.NLLLoss()
+        optimizer.regroup_param_groups(model)
+
+        def epoch(model=model, optimizer=optimizer, loss=loss):
+            """Train one epoch."""
+            order = torch.randperm(len(inputs))
+            for i in range(0, len(inputs), 10):
+                pick = order[i : i + 10]
+                optimizer.zero_grad()
+                loss(model(inputs[pick]), labels[pick]).backward()
+                optimizer.step()
+
+        out[f"digits epoch, {name}"] = median(epoch, 5)
+print(json.dumps(out))

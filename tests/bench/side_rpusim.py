@@ -1,0 +1,63 @@
+"""rpusim's side of `bench_spine.py`: prints seconds by name as one line of JSON."""
+
+import json
+import time
+
+import numpy as np
+
+import rpusim as rs
+from rpusim import nn, optim, presets
+
+
+def median(call, repeats=9):
+    """Return the median time of a call, after two to warm up."""
+    call(), call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return sorted(times)[repeats // 2]
+
+
+rng = np.random.default_rng(0)
+out = {}
+x, d = ((rng.normal(size=(32, 512)) * 0.1).astype("f4") for _ in range(2))
+for name, device in (("constant", rs.ConstantStepDevice()), ("soft bounds", rs.SoftBoundsDevice())):
+    for bl, rate in ((2, 0.01), (31, 1.0)):
+        tile = rs.AnalogTile(512, 512, device, rng=1)
+        out[f"update {name}, BL {bl}"] = median(lambda t=tile, r=rate: t.update(x, d, r))
+for size, batch in ((512, 32), (1024, 512), (64, 10)):
+    tile = rs.AnalogTile(size, size, rs.ConstantStepDevice(), rng=1)
+    v = (rng.normal(size=(batch, size)) * 0.1).astype("f4")
+    w = tile.get_weights()[0]
+    repeats = 200 if size == 64 else 9
+    out[f"forward {size} x {size}, batch {batch}"] = median(lambda t=tile, v=v: t.forward(v), repeats)
+    out[f"backward {size} x {size}, batch {batch}"] = median(lambda t=tile, v=v: t.backward(v), repeats)
+    out[f"bare x @ w.T {size}, batch {batch}"] = median(lambda v=v, w=w: v @ w.T, repeats)
+
+try:
+    from sklearn.datasets import load_digits
+except ImportError:
+    load_digits = None
+if load_digits:
+    inputs, labels = load_digits(return_X_y=True)
+    inputs = (inputs / 16).astype("f4")[:1437]
+    for name in ("FloatingPoint", "IdealizedPreset", "GokmenVlasovPreset", "EcRamPreset"):
+        config = getattr(presets, name)()
+        model = nn.Sequential(
+            nn.AnalogLinear(64, 32, rpu_config=config, rng=0),
+            nn.Sigmoid(),
+            nn.AnalogLinear(32, 10, rpu_config=config, rng=1),
+        )
+        optimizer = optim.AnalogSGD(model.parameters(), lr=0.1)
+
+        def epoch(model=model, optimizer=optimizer):
+            """Train one epoch."""
+            for b, t in nn.batches(inputs, labels[:1437], size=10, rng=0):
+                _, grad = nn.cross_entropy(model(b), t)
+                model.backward(grad)
+                optimizer.step()
+
+        out[f"digits epoch, {name}"] = median(epoch, 5)
+print(json.dumps(out))
