@@ -8,9 +8,7 @@ import numpy as np
 
 import rpusim as rs
 
-ONE_PULSE = rs.UpdateParameters(
-    desired_bl=1, update_management=False, update_bl_management=False
-)
+ONE_PULSE = rs.UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
 SPREADS = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 GAMMA_SPREADS = {"gamma_up_dtod": 0.0, "gamma_down_dtod": 0.0}
 MANY = (1, 40000)  # one row: each column can get its own direction

@@ -39,7 +39,11 @@ def test_bounds_are_folded_normals(name, spread):
 def test_steps_share_a_gain_and_split_the_asymmetry(beta):
     gain, asymmetry = 0.2, 0.1
     device = rs.ConstantStepDevice(
-        dw_min=0.01, dw_min_dtod=gain, up_down=beta, up_down_dtod=asymmetry, enforce_consistency=False
+        dw_min=0.01,
+        dw_min_dtod=gain,
+        up_down=beta,
+        up_down_dtod=asymmetry,
+        enforce_consistency=False,
     )
     planes = draw(device)
     up, down = planes["dwmin_up"] / 0.01, planes["dwmin_down"] / 0.01
@@ -124,9 +128,7 @@ def test_a_drawn_lifetime_below_one_step_is_full_decay():
 
 
 def test_diffusion_is_a_folded_normal_and_the_reset_target_a_normal():
-    device = rs.ConstantStepDevice(
-        diffusion=0.02, diffusion_dtod=0.5, reset=0.1, reset_dtod=0.05
-    )
+    device = rs.ConstantStepDevice(diffusion=0.02, diffusion_dtod=0.5, reset=0.1, reset_dtod=0.05)
     planes = draw(device)
     normal = norm(0.02, 0.01)
     check_law(planes["diffusion_rates"], lambda v: normal.cdf(v) - normal.cdf(-v))

@@ -138,7 +138,9 @@ def test_soft_bounds_follow_their_bounds():
 
 @pytest.mark.parametrize("own", [False, True])
 def test_each_linear_device_keeps_its_gamma(own):
-    tile = new_tile(rs.LinearStepDevice(gamma_up=0.5, gamma_up_dtod=0.1, mean_bound_reference=not own))
+    tile = new_tile(
+        rs.LinearStepDevice(gamma_up=0.5, gamma_up_dtod=0.1, mean_bound_reference=not own)
+    )
     before = tile.get_hidden_parameters()
     tile.set_hidden_parameters({"dwmin_up": 2.0 * before["dwmin_up"], "max_bound": SCALE})
     after = tile.get_hidden_parameters()

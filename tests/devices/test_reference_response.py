@@ -140,7 +140,9 @@ def test_devices_are_spread_as_recorded(name):
 def compare_quantiles(parameter, values, recorded):
     """Compare the law of a slope, whose mean does not exist where a device's bound may be 0."""
     wrong = []
-    rows = zip(*(recorded[k] for k in ("quantile_levels", "quantiles", "quantiles_se")), strict=True)
+    rows = zip(
+        *(recorded[k] for k in ("quantile_levels", "quantiles", "quantiles_se")), strict=True
+    )
     for level, quantile, se in rows:
         off = Z * np.sqrt(level * (1.0 - level) / values.size)
         low, high = np.quantile(values, [max(level - off, 0.0), min(level + off, 1.0)])

@@ -1,6 +1,7 @@
 """Everything a tile carries survives copying, saving and loading, bit by bit, and it continues alike."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -51,6 +52,10 @@ def by_copy(tile, tmp_path):
     return copy.deepcopy(tile)
 
 
+def by_pickle(tile, tmp_path):
+    return pickle.loads(pickle.dumps(tile))
+
+
 def assert_same(a, b):
     """Compare two states bit by bit."""
     assert a.keys() == b.keys()
@@ -58,7 +63,7 @@ def assert_same(a, b):
         assert np.array_equal(a[name], b[name]), name
 
 
-@pytest.mark.parametrize("way", [by_state, by_file, by_copy])
+@pytest.mark.parametrize("way", [by_state, by_file, by_copy, by_pickle])
 @pytest.mark.parametrize("device", DEVICES, ids=lambda device: type(device).__name__)
 def test_a_restored_tile_is_the_same_and_continues_alike(device, way, tmp_path):
     tile = rs.AnalogTile(*SHAPE, device, bias=True, rng=1)

@@ -117,7 +117,9 @@ def test_affine_steps_approach_their_fixed_point_exponentially(kind):
 @pytest.mark.parametrize("kind", [rs.LinearStepDevice, rs.SoftBoundsDevice])
 def test_alternating_pulses_settle_at_the_symmetry_point(kind, up_down):
     gammas = dict(gamma_up=0.9, gamma_down=0.7) if kind is rs.LinearStepDevice else {}
-    tile = tile_of(flat(kind, w_max=1.0, w_min=-0.8, up_down=up_down, **gammas, **QUIET), (1, 1), 0.4)
+    tile = tile_of(
+        flat(kind, w_max=1.0, w_min=-0.8, up_down=up_down, **gammas, **QUIET), (1, 1), 0.4
+    )
     dev = one_device(tile)
     low, high, contraction = response.alternating(dev)
     pairs = int(np.ceil(30.0 / (1.0 - contraction)))
@@ -216,7 +218,9 @@ def test_devices_without_pulses_hold_and_learn_anything(kind):
 
 @pytest.mark.parametrize("device", [rs.ConstantStepDevice, WalkedConstantStep])
 def test_pulses_are_counted_where_asked_for(device):
-    tile = tile_of(device(count_pulses=True, **{**SPREADS, **QUIET}, w_max=9.0, w_min=-9.0), SHAPE, 0.0)
+    tile = tile_of(
+        device(count_pulses=True, **{**SPREADS, **QUIET}, w_max=9.0, w_min=-9.0), SHAPE, 0.0
+    )
     rng = np.random.default_rng(3)
     x, d = rng.choice([-1, 0, 1], size=(40, 7)), rng.choice([-1, 0, 1], size=(40, 6))
     tile.update(x, d, learning_rate=1.0)

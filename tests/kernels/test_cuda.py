@@ -65,6 +65,7 @@ def double(x):
 
 
 def test_the_laws_compile_to_ptx_without_double_precision():
+    pytest.importorskip("numba_cuda", reason="PTX needs the package numba-cuda[cu13]")
     from numba import float32, int64
 
     import rpusim as rs

@@ -14,7 +14,9 @@ def plain_device(**settings):
     """Return the constant-step device without spread, noise and asymmetry, bounds at +-1."""
     spreads = dict(dw_min_dtod=0.0, up_down_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0)
     window = dict(w_max=1.0, w_min=-1.0)
-    return rs.ConstantStepDevice(**{"dw_min": STEP, "dw_min_std": 0.0, **spreads, **window, **settings})
+    return rs.ConstantStepDevice(
+        **{"dw_min": STEP, "dw_min_std": 0.0, **spreads, **window, **settings}
+    )
 
 
 def plain_tile(x=X, d=D, device=None, rng=1, **update):

@@ -7,7 +7,17 @@ from scipy.stats import norm
 import rpusim as rs
 from tests.naive import update as naive
 from tests.naive.tolerance import check_correlation, check_law, check_mean, check_variance
-from tests.pulses.repeats import STEP, D, N, X, moved, one_update, plain_device, plain_tile, repeated
+from tests.pulses.repeats import (
+    STEP,
+    D,
+    N,
+    X,
+    moved,
+    one_update,
+    plain_device,
+    plain_tile,
+    repeated,
+)
 
 
 def batch_moments(x, d, rate, sigma):
@@ -119,7 +129,9 @@ def test_the_same_seed_repeats_and_another_seed_does_not():
 
 
 def test_tiles_of_different_seeds_are_independent():
-    settings = dict(x=(1.0, 0.5), d=(0.2, -0.1), update_management=False, update_bl_management=False)
+    settings = dict(
+        x=(1.0, 0.5), d=(0.2, -0.1), update_management=False, update_bl_management=False
+    )
     noisy = plain_device(dw_min_std=0.5)
     first, second = (repeated(rng=rng, rate=0.01, device=noisy, **settings) for rng in (1, 2))
     for place in np.ndindex(2, 2):

@@ -140,7 +140,9 @@ def test_covariances_hold_without_full_probabilities(name):
 
 
 @pytest.mark.parametrize("kind", ["STOCHASTIC_COMPRESSED", "STOCHASTIC"])
-@pytest.mark.parametrize(("x", "d", "rate"), [(0.8, 0.5, 0.03), (0.3, 0.9, 0.01), (1.0, 1.0, 0.004)])
+@pytest.mark.parametrize(
+    ("x", "d", "rate"), [(0.8, 0.5, 0.03), (0.3, 0.9, 0.01), (1.0, 1.0, 0.004)]
+)
 def test_counts_are_binomial(x, d, rate, kind):
     slots, (p_x,), (p_d,), _ = theory((x,), (d,), rate, OFF)
     counts = np.rint(np.abs(repeated((x,), (d,), rate, pulse_type=kind, **OFF))).astype(int).ravel()

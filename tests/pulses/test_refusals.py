@@ -6,7 +6,13 @@ import pytest
 import rpusim as rs
 from tests.pulses.repeats import D, X, moved, plain_tile
 
-KINDS = ["STOCHASTIC_COMPRESSED", "MEAN_COUNT", "DETERMINISTIC_IMPLICIT", "NONE", "NONE_WITH_DEVICE"]
+KINDS = [
+    "STOCHASTIC_COMPRESSED",
+    "MEAN_COUNT",
+    "DETERMINISTIC_IMPLICIT",
+    "NONE",
+    "NONE_WITH_DEVICE",
+]
 UNMANAGED = dict(update_management=False, update_bl_management=False)
 
 

@@ -119,7 +119,9 @@ def test_the_law_does_not_depend_on_how_pulses_are_cut_into_updates(pieces):
 
 
 def test_neighbours_in_a_row_and_in_a_column_get_noise_of_their_own():
-    device = rs.ConstantStepDevice(dw_min=STEP, dw_min_std=1.0, **{**SPREADS, "w_max": 9.0, "w_min": -9.0})
+    device = rs.ConstantStepDevice(
+        dw_min=STEP, dw_min_std=1.0, **{**SPREADS, "w_max": 9.0, "w_min": -9.0}
+    )
     tile = tile_of(device, (200, 200), 0.0, rng=2)
     changes = []
     for _ in range(2):

@@ -102,6 +102,19 @@ def test_plain_python_and_machine_code_agree_for_bins_and_long_trains(bits):
     assert_same(run(config, rounds=1), run(config, rounds=1, backend="python"))
 
 
+@pytest.mark.parametrize("name", ["constant", "soft bounds, write noise"])
+def test_plain_python_and_machine_code_agree_for_what_happens_without_pulses(name):
+    results = []
+    for target in ("cpu", "python"):
+        tile = make(config_of(DEVICES[name]), shape=(20, 23), backend=target)
+        for _ in range(3):
+            tile.post_update_step()
+            tile.drift_weights(5.0)
+            tile.reset_columns(start=3, count=9, prob=0.5)
+        results.append((tile.state_dict(), []))
+    assert_same(*results)
+
+
 @pytest.fixture
 def threads(monkeypatch):
     """Return a setter of the number of threads; every operation is worth one, and they are counted."""

@@ -19,22 +19,28 @@ OUT, IN = 3, 4
 ALIVE = {"lifetime": 50.0, "diffusion": 0.01, "dw_min": 0.01}
 DRIFT = {"nu": 0.1, "nu_dtod": 0.2, "nu_std": 0.2, "w_noise_std": 0.01, "t_0": 2.0}
 MAPPED = {"weight_scaling_omega": 0.5, "weight_scaling_columnwise": True}
-CASES = {kind.__name__: (kind(), {}, False) for kind in rs.PulsedDevice.__subclasses__()
-         if kind.__module__.startswith("rpusim.")} | {
+OWN = [k for k in rs.PulsedDevice.__subclasses__() if k.__module__.startswith("rpusim.")]
+CASES = {kind.__name__: (kind(), {}, False) for kind in OWN} | {
     "ideal": (rs.IdealDevice(lifetime=50.0, diffusion=0.01), {}, False),
-    "drifting digital": (rs.FloatingPointDevice(drift={"nu": 0.1}, lifetime=9.0), {}, False),
+    "digital, drift": (rs.FloatingPointDevice(drift={"nu": 0.1}, lifetime=9.0), {}, False),
     "write noise": (rs.SoftBoundsDevice(write_noise_std=2.0, **ALIVE), {}, False),
-    "write noise and drift": (
-        rs.LinearStepDevice(write_noise_std=2.0, drift=DRIFT, mult_noise=False, **ALIVE), {}, False,
+    "write noise, drift": (
+        rs.LinearStepDevice(write_noise_std=2.0, drift=DRIFT, mult_noise=False, **ALIVE),
+        {},
+        False,
     ),
-    "constant step with all": (
-        rs.ConstantStepDevice(drift=DRIFT, count_pulses=True, lifetime_dtod=0.2, **ALIVE), {}, False,
+    "constant step, drift, counts": (
+        rs.ConstantStepDevice(drift=DRIFT, count_pulses=True, lifetime_dtod=0.2, **ALIVE),
+        {},
+        False,
     ),
-    "scales and digital bias": (rs.SoftBoundsDevice(), MAPPED, True),
-    "scales and analog bias": (
-        rs.ConstantStepDevice(perfect_bias=True), {**MAPPED, "digital_bias": False}, True,
+    "scales, digital bias": (rs.SoftBoundsDevice(), MAPPED, True),
+    "scales, analog bias": (
+        rs.ConstantStepDevice(perfect_bias=True),
+        {**MAPPED, "digital_bias": False},
+        True,
     ),
-}  # fmt: skip
+}
 
 
 def made(case, rng=1):
@@ -47,6 +53,11 @@ def arrays(shape, seed):
     return np.random.default_rng(seed).normal(0.0, 0.3, shape)
 
 
+def reset(tile):
+    if not isinstance(tile.rpu_config.device, rs.FloatingPointDevice):
+        tile.reset_columns(1, 2, 0.5)
+
+
 LIFE = [
     lambda t: t.forward(arrays((5, IN), 1)),
     lambda t: t.update(arrays((6, IN), 2), arrays((6, OUT), 3), learning_rate=0.1),
@@ -56,13 +67,13 @@ LIFE = [
     lambda t: t.set_weights(arrays((OUT, IN), 5), arrays(OUT, 6) if t.has_bias else None),
     lambda t: t.update(arrays((6, IN), 7), arrays((6, OUT), 8), learning_rate=0.1),
     lambda t: t.post_update_step(),
-    lambda t: None if isinstance(t.rpu_config.device, rs.FloatingPointDevice) else t.reset_columns(1, 2, 0.5),
+    reset,
     lambda t: t.drift_weights(30.0),
     lambda t: t.forward(arrays((5, IN), 9)),
-]  # fmt: skip
+]
 
 
-def live(tile, begin=0, end=len(LIFE)):
+def live(tile, begin=0, end=None):
     return [result for act in LIFE[begin:end] if (result := act(tile)) is not None]
 
 
@@ -116,7 +127,7 @@ def test_kind_and_backend_of_a_tile_are_saved(tmp_path):
 
 
 def test_a_state_is_a_copy():
-    tile = made("scales and digital bias")
+    tile = made("scales, digital bias")
     state, before = tile.state_dict(), tile.state_dict()
     live(tile)
     assert_equal_states(state, before)
@@ -131,24 +142,28 @@ def test_a_state_is_a_copy():
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
-        ({"ledger": None}, StateError, "of another kind of tile; missing: ledger$|missing: ledger"),
-        ({"extra": 1}, StateError, "unknown: extra"),
-        ({"plane_max_bound": np.zeros((2, 2))}, ShapeError, r"plane_max_bound must have shape \(3, 4\), got \(2, 2\)"),
-        ({"rng_steps": np.zeros(3, int)}, ShapeError, r"rng_steps must have shape \(15,\), got \(3,\)"),
-        ({"visible_weights": np.ones((3, 4), complex)}, DataError, "visible_weights must be float32, got complex128"),
-        ({"persistent_weights": np.full((3, 4), "a")}, DataError, "persistent_weights must be float32, got <U1"),
+        ({"ledger": None}, StateError, "another kind of tile; missing: ledger"),
+        ({"extra": 1}, StateError, "another kind of tile; unknown: extra"),
+        (
+            {"plane_max_bound": np.zeros((2, 2))},
+            ShapeError,
+            r"plane_max_bound must .* got \(2, 2\)",
+        ),
+        ({"rng_steps": np.zeros(3, int)}, ShapeError, r"rng_steps must have shape .* got \(3,\)"),
+        ({"visible_weights": np.ones((3, 4), complex)}, DataError, "visible_weights .* complex128"),
+        ({"persistent_weights": np.full((3, 4), "a")}, DataError, "must be float32, got <U1"),
         ({"persistent_weights": np.full((3, 4), np.nan)}, RpusimError, "persistent_weights"),
-        ({"version": np.array(2)}, StateError, "the state has version 2, this rpusim reads up to 1"),
+        ({"version": np.array(2)}, StateError, "has version 2, this rpusim reads up to 1"),
         ({"version": np.array([1, 1])}, RpusimError, "version"),
         ({"version": np.array("1.0.3")}, RpusimError, "version"),
     ],
-    ids=lambda v: str(list(v)) if isinstance(v, dict) else None,
-)  # fmt: skip
+    ids=lambda v: str(v) if isinstance(v, dict) else "",
+)
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(changes, error, text):
-    tile = made("write noise and drift")
+    tile = made("write noise, drift")
     live(tile)
     before = tile.state_dict()
-    state = {**made("write noise and drift", rng=5).state_dict(), **changes}
+    state = {**made("write noise, drift", rng=5).state_dict(), **changes}
     with pytest.raises(error, match=text):
         tile.load_state_dict({k: v for k, v in state.items() if v is not None})
     assert_equal_states(tile.state_dict(), before)
@@ -161,7 +176,7 @@ def test_the_state_of_another_tile_is_refused():
     ):
         tile.load_state_dict(made("ConstantStepDevice").state_dict())
     with pytest.raises(StateError, match="unknown: bias"):
-        tile.load_state_dict(made("scales and digital bias").state_dict())
+        tile.load_state_dict(made("scales, digital bias").state_dict())
     with pytest.raises(ShapeError, match=r"must have shape \(3, 4\), got \(4, 3\)"):
         tile.load_state_dict(rs.AnalogTile(IN, OUT, rs.SoftBoundsDevice(), rng=1).state_dict())
 
