@@ -1,7 +1,7 @@
 """Tiles of many equal devices on which one vector pair is one pulse for everybody.
 
-With one slot and no management every line fires with probability min(sqrt(lr / g) |x|, 1) = 1, so that an update
-with x = -1 and d = +1 (-1) sends every device exactly one up (down) pulse.
+With one slot and no management every line fires with probability min(sqrt(lr / g) |x|, 1) = 1, so
+that an update with x = -1 and d = +1 (-1) sends every device exactly one up (down) pulse.
 """
 
 import numpy as np

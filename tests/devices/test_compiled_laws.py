@@ -1,4 +1,4 @@
-"""Laws whose machine code was kept on disk by different processes stay apart in one that loads both."""
+"""Laws whose machine code was cached by different processes stay apart where both are loaded."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ for mult_noise in (word == "mult" for word in sys.argv[1:]):
 
 
 def spreads(cache, *laws):
-    """Return the spread after one pulse of each law, in a process with this cache of machine code."""
+    """Return the spread after one pulse of each law, in a process with this cache."""
     paths = {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM, *laws],

@@ -1,4 +1,4 @@
-"""Hidden parameters are read and set by name, all or nothing, and what is derived from them follows."""
+"""Hidden parameters are read and set by name, all or nothing; what is derived follows."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,8 @@
-"""Cycle-to-cycle noise: one pulse, many pulses, pulses at a bound and random pulses have the moments of theory."""
+"""Cycle-to-cycle noise: one, many, random pulses and pulses at a bound have theory's moments."""
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import rpusim as rs
 from tests.devices.pulsed import (
@@ -15,7 +16,6 @@ from tests.devices.pulsed import (
 )
 from tests.naive import response
 from tests.naive.tolerance import Z, check_law, check_mean, check_std, check_variance
-from scipy.stats import norm
 
 N = MANY[0] * MANY[1]
 WINDOW = dict(w_max=1.0, w_min=-0.8)

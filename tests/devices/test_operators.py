@@ -1,4 +1,4 @@
-"""Decay, diffusion and reset follow their closed forms, and small decays are not lost to rounding."""
+"""Decay, diffusion and reset follow their closed forms; small decays are not lost to rounding."""
 
 import numpy as np
 import pytest

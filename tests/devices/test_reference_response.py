@@ -1,8 +1,8 @@
 """Pulse responses and device spreads agree with those measured on the established toolkit.
 
-The recorded curves and what they mean are in tests/golden/device_response.json. A quantity with own standard error s
-agrees if it is within 4.5 sqrt(s**2 + s_file**2) and the rounding of the file: six digits, and the reference's
-sums in single precision, 2e-6 + 4e-8 per pulse.
+The recorded curves and what they mean are in tests/golden/device_response.json. A quantity with own
+standard error s agrees if it is within 4.5 sqrt(s**2 + s_file**2) and the rounding of the file: six
+digits, and the reference's sums in single precision, 2e-6 + 4e-8 per pulse.
 """
 
 import json
@@ -39,7 +39,7 @@ def moments(values):
 
 
 def cycle(first, second):
-    """Return the root mean square over devices of the std between two runs, with its standard error."""
+    """Return the rms over devices of the std between two runs, with its standard error."""
     variance = 0.5 * (first - second) ** 2
     std = np.sqrt(variance.mean())
     return std, variance.std() / (2.0 * std * np.sqrt(first.size)) if std > 0.0 else 0.0

@@ -1,4 +1,4 @@
-"""Everything a tile carries survives copying, saving and loading, bit by bit, and it continues alike."""
+"""Everything a tile carries survives copying, saving and loading, bit by bit."""
 
 import copy
 import pickle
@@ -12,8 +12,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
 
 SHAPE = (5, 6)
 RICH = dict(
-    lifetime=50.0, lifetime_dtod=0.2, diffusion=0.01, reset_dtod=0.1, count_pulses=True, dw_min=0.01,
-    drift=dict(nu=0.1, nu_dtod=0.3, w_noise_std=0.01),
+    lifetime=50.0, lifetime_dtod=0.2, diffusion=0.01, reset_dtod=0.1, count_pulses=True,
+    dw_min=0.01, drift=dict(nu=0.1, nu_dtod=0.3, w_noise_std=0.01),
 )  # fmt: skip
 DEVICES = [
     rs.ConstantStepDevice(**RICH),

@@ -1,4 +1,4 @@
-"""Write noise: the weight that is seen is the one that is held plus noise, redrawn where a device is written."""
+"""Write noise: what is seen is what is held plus noise, redrawn where a device is written."""
 
 import numpy as np
 import pytest

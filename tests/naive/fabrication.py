@@ -1,8 +1,9 @@
-"""Laws of what is drawn once per device: Gokmen and Vlasov (2016), as the established toolkit samples it.
+"""Laws of what is drawn once per device, as the established toolkit samples it.
 
-A quantity is mu (1 + sigma z); where it must be positive, it is folded to its magnitude. The steps are
+After Gokmen and Vlasov (2016). A quantity is mu (1 + sigma z); where it must be positive, it is
+folded to its magnitude. With G = 1 + sg z or exp(sg z) and q = sq z the steps are
 
-    up = dw (G + min(beta, 0) + q),   down = dw (G - max(beta, 0) - q),   G = 1 + sg z or exp(sg z),   q = sq z
+    up = dw (G + min(beta, 0) + q),   down = dw (G - max(beta, 0) - q)
 """
 
 from math import erf, exp, pi, sqrt
@@ -27,7 +28,7 @@ def square_law(mu, sigma):
 
 
 def step_law(beta, gain, asymmetry):
-    """Return (mean, std) of up, down, up - down and (up + down) / 2 in units of dw_min, and corr(up, down)."""
+    """Return {what: (mean, std)} of both steps in units of dw_min, and their correlation."""
     spread = sqrt(gain**2 + asymmetry**2)
     return {
         "up": (1.0 + min(beta, 0.0), spread),
@@ -45,7 +46,7 @@ def log_normal_law(sigma):
 
 
 def drifted_law(nu, spread, log_time):
-    """Return (mean, std) of t**-nu over devices with exponents nu (1 + spread z), at log_time = ln t."""
+    """Return (mean, std) of t**-nu for exponents nu (1 + spread z), at log_time = ln t."""
     s = nu * spread * log_time
     mean = exp(-nu * log_time + 0.5 * s**2)
     return mean, mean * sqrt(exp(s**2) - 1.0)

@@ -1,20 +1,20 @@
 """Closed forms for the weight after many pulses, where the step is affine in the weight.
 
-One up pulse: w' = w + (s + a w)(1 + sigma z), noise "mult", or w + s (1 + sigma z) + a w; a down pulse: the same with
--s and -a. With the fixed point f = -s / a and y = w - f,
+One up pulse: w' = w + (s + a w)(1 + sigma z), or w + s (1 + sigma z) + a w with additive noise; a
+down pulse: the same with -s and -a. With the fixed point f = -s / a and y = w - f,
 
     E y_N = (1 + a)**N E y_0,
-    E y_N**2 = ((1 + a)**2 + a**2 sigma**2)**N E y_0**2                                       (mult)
-    Var_N = (1 + a)**(2N) Var_0 + sigma**2 s**2 (1 - (1 + a)**(2N)) / (1 - (1 + a)**2)        (additive)
+    E y_N**2 = ((1 + a)**2 + a**2 sigma**2)**N E y_0**2,
+    Var_N = (1 + a)**(2N) Var_0 + sigma**2 s**2 (1 - (1 + a)**(2N)) / (1 - (1 + a)**2)  (additive)
 
-and E w_N = w_0 + N s, Var_N = Var_0 + N sigma**2 s**2 for a = 0. Linear difference equations; any textbook.
+and E w_N = w_0 + N s, Var_N = Var_0 + N sigma**2 s**2 for a = 0: linear difference equations.
 """
 
 from math import erf, exp, pi, sqrt
 
 
 def after(mean, variance, pulses, step, slope, sigma, additive=False):
-    """Return (mean, variance) after `pulses` equal pulses of signed step and slope, bounds out of reach."""
+    """Return (mean, variance) after `pulses` equal pulses of signed step and slope."""
     if slope == 0.0:
         return mean + pulses * step, variance + pulses * sigma**2 * step**2
     fixed, growth = -step / slope, 1.0 + slope
@@ -34,7 +34,7 @@ def up_then_down(start, ups, downs, dev, sigma, additive=False):
 
 
 def alternating(dev):
-    """Return (weight after each down pulse, after each up pulse, contraction of a pair), in the limit."""
+    """Return the limits (weight after a down pulse, after an up pulse, contraction of a pair)."""
     up, fall = 1.0 + dev["slope_up"], 1.0 - dev["slope_down"]
     low = (fall * dev["dwmin_up"] - dev["dwmin_down"]) / (1.0 - up * fall)
     return low, up * low + dev["dwmin_up"], up * fall
@@ -73,7 +73,8 @@ def tail(v):
 def gap_mean(step, sigma, pulses):
     """Return the mean gap to a bound after `pulses` constant steps towards it, started there.
 
-    The gap is Lindley's waiting time, D' = max(0, D - step (1 + sigma z)); Spitzer: E D_N = sum_k E S_k+ / k.
+    The gap is Lindley's waiting time, D' = max(0, D - step (1 + sigma z)). Spitzer's identity:
+    E D_N = sum_k E S_k+ / k, S_k the sum of k of these steps.
     """
     terms = (
         sigma * density(sqrt(k) / sigma) / sqrt(k) - tail(sqrt(k) / sigma)
@@ -83,7 +84,7 @@ def gap_mean(step, sigma, pulses):
 
 
 def gap_variance(step, sigma, terms=100000):
-    """Return the variance of the gap in the limit of many pulses: sum_k E (S_k+)**2 / k (Spitzer)."""
+    """Return the variance of the gap after many pulses: sum_k E (S_k+)**2 / k (Spitzer)."""
     total = 0.0
     for k in range(1, terms + 1):
         if k > 40.0 * sigma**2 + 40.0:  # beyond, the terms are below 1e-9
@@ -94,9 +95,10 @@ def gap_variance(step, sigma, terms=100000):
 
 
 def spread_then_pulses(pulses, dw_min, gain, asymmetry, sigma):
-    """Return (mean, variance) of N constant up steps over devices with spreads `gain` and `asymmetry`.
+    """Return (mean, variance) of N constant up steps over devices with these spreads.
 
-    N**2 dw**2 (sg**2 + sq**2) from device to device, N sigma**2 dw**2 (1 + sg**2 + sq**2) from cycle to cycle.
+    The variance is N**2 dw**2 (sg**2 + sq**2) from device to device and
+    N sigma**2 dw**2 (1 + sg**2 + sq**2) from cycle to cycle.
     """
     spread = gain**2 + asymmetry**2
     cycles = pulses * sigma**2 * dw_min**2 * (1.0 + spread)

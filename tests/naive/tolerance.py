@@ -1,7 +1,8 @@
 """How far an estimate from n independent samples may be from the truth: z standard errors, no more.
 
-The standard errors are those of the textbook: sd / sqrt(n) for a mean, var * sqrt((kurtosis - 1) / n) for
-a variance, sqrt(p (1 - p) / n) for a proportion; a Kolmogorov distance of 2.2 / sqrt(n) has probability 1e-4.
+The standard errors are those of the textbook: sd / sqrt(n) for a mean, var * sqrt((kurtosis - 1) / n)
+for a variance, sqrt(p (1 - p) / n) for a proportion. A Kolmogorov distance of 2.2 / sqrt(n) has
+probability 1e-4.
 """
 
 import numpy as np
@@ -40,7 +41,7 @@ def check_std(samples, std, kurtosis=GAUSSIAN, z=Z):
 
 
 def check_correlation(a, b, rho, z=Z):
-    """Compare the correlation of two Gaussian samples: its standard error is (1 - rho**2) / sqrt(n)."""
+    """Compare the correlation of two Gaussian samples: standard error (1 - rho**2) / sqrt(n)."""
     found = np.corrcoef(np.ravel(a), np.ravel(b))[0, 1]
     assert abs(found - rho) <= z * (1.0 - rho**2) / np.sqrt(np.size(a)), found
 

@@ -1,10 +1,11 @@
 """The pulsed update, slot by slot, in plain double-precision loops.
 
-Train length and probabilities: Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016), eq. 1, with update
-management and management of the train length as in Rasch, Gokmen and Haensch, IEEE Design & Test (2019):
+Train length and probabilities: Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016), eq. 1, with the
+managements of Rasch, Gokmen and Haensch, IEEE Design & Test (2019):
 
     k = lr X alpha D / g,   BL = min(ceil(k), BLmax),   A = B = sqrt(lr / (g BL)),
-    then A <- A sqrt(X / (alpha D)), B <- B sqrt(alpha D / X), with alpha D <- alpha D BLmax / k if k > BLmax
+    then A <- A sqrt(X / (alpha D)), B <- B sqrt(alpha D / X),
+    with alpha D <- alpha D BLmax / k if k > BLmax
 
 where X = max|x|, D = max|d|, g is the weight of one pulse, p_x = B|x| and p_d = A|d|.
 """
@@ -65,7 +66,7 @@ def mean_counts(x, d, rate, granularity, res=0.0, **settings):
 
 
 def implicit_counts(x, d, rate, granularity, x_res=0.0, d_res=0.0, **settings):
-    """Return down minus up pulses of DETERMINISTIC_IMPLICIT: rint(v_d BL v_x), v = min(q(p), 1) sign."""
+    """Return the same of DETERMINISTIC_IMPLICIT: rint(v_d BL v_x), v = min(q(p), 1) sign."""
     slots, b, a = plan(x, d, rate, granularity, **settings)
     v_x = [min(quantise(abs(v) * b, x_res), 1.0) * sign(v) for v in x]
     v_d = [min(quantise(abs(v) * a, d_res), 1.0) * sign(v) for v in d]
@@ -116,7 +117,7 @@ def send(w, directions, dev, pulse, sigma=0.0, normals=None):
 
 
 def send_all(w, planes, directions, pulse):
-    """Return the matrix of weights after noise-free pulses; `directions(i, j)` lists those of (i, j)."""
+    """Return all weights after noise-free pulses; `directions(i, j)` lists those of (i, j)."""
     rows, cols = len(w), len(w[0])
     new = [[0.0] * cols for _ in range(rows)]
     for i in range(rows):
@@ -129,8 +130,8 @@ def send_all(w, planes, directions, pulse):
 def coincidences(x, d, fires_x, fires_d):
     """Return the directions of all pulses of one crosspoint: where both lines fire, -sign(x d).
 
-    ``x[b]``, ``d[b]`` are the values of sample b on the two lines, ``fires_x[b][t]`` whether the line fires in
-    slot t.
+    ``x[b]``, ``d[b]`` are the values of sample b on the two lines, ``fires_x[b][t]`` whether the
+    line fires in slot t.
     """
     directions = []
     for b in range(len(x)):

@@ -1,16 +1,14 @@
-"""A batch is its samples one after the other: sums, reports, repeatability, and what is left alone."""
+"""A batch is its samples one after the other: sums, reports, repeats, and what is left alone."""
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-import rpusim as rs
 from tests.naive import update as naive
 from tests.naive.tolerance import check_correlation, check_law, check_mean, check_variance
 from tests.pulses.repeats import (
     STEP,
     D,
-    N,
     X,
     moved,
     one_update,
@@ -21,7 +19,7 @@ from tests.pulses.repeats import (
 
 
 def batch_moments(x, d, rate, sigma):
-    """Return (mean, variance) of the sum over a batch, in steps, from the binomials of its samples."""
+    """Return (mean, variance) of a batch in steps: the sums over its samples' binomials."""
     mean = variance = 0.0
     for a, b in zip(x, d, strict=True):
         slots, p_x, p_d = naive.probabilities(a, b, rate, STEP)
@@ -135,7 +133,7 @@ def test_tiles_of_different_seeds_are_independent():
     noisy = plain_device(dw_min_std=0.5)
     first, second = (repeated(rng=rng, rate=0.01, device=noisy, **settings) for rng in (1, 2))
     for place in np.ndindex(2, 2):
-        check_correlation(first[:, *place], second[:, *place], 0.0)
+        check_correlation(first[(slice(None), *place)], second[(slice(None), *place)], 0.0)
 
 
 def test_without_pulses_the_update_is_exact_and_bounded():

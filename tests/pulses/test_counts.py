@@ -1,4 +1,4 @@
-"""The number of coincidences: means, variances, covariances and the whole law, for every management."""
+"""The number of coincidences: moments, covariances and the whole law, for every management."""
 
 import numpy as np
 import pytest
@@ -159,8 +159,8 @@ def test_both_stochastic_types_have_one_law():
         repeated((1.0, 0.4), (0.2, 0.1), 0.05, rng=rng, pulse_type=kind, **OFF)
         for rng, kind in ((1, "STOCHASTIC"), (2, "STOCHASTIC_COMPRESSED"))
     ]
-    for place in np.ndindex(2, 2):
-        check_same_law(counts[0][:, *place], counts[1][:, *place])
+    for i, j in np.ndindex(2, 2):
+        check_same_law(counts[0][:, i, j], counts[1][:, i, j])
 
 
 def test_bins_round_a_probability_and_stochastic_rounding_restores_its_mean():

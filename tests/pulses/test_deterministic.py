@@ -1,4 +1,4 @@
-"""Deterministic pulse types give the rounded counts of their formulas; with any train, naive loops agree."""
+"""Deterministic types give the rounded counts of their formulas; naive loops agree for any train."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import rpusim as rs
 from tests.naive import update as naive
 from tests.naive.tolerance import rounding
-from tests.pulses.repeats import D, STEP, X, one_update, plain_device, plain_tile
+from tests.pulses.repeats import STEP, D, X, one_update, plain_device, plain_tile
 
 OFF = dict(update_management=False, update_bl_management=False)
 IMPLICIT, MEAN = "DETERMINISTIC_IMPLICIT", "MEAN_COUNT"
@@ -135,10 +135,10 @@ TRAINS = {
 
 
 def directions_of(x, d, rate, rng, step, update):
-    """Return, for every device, the directions of its pulses: one update per pair, no bound in reach.
+    """Return the directions of every device's pulses, seen one pair at a time, no bound in reach.
 
-    Draws are keyed by the number of the pair, so a batch on a tile of the same seed sends the same pulses;
-    the pulses of one pair on one device have one direction, so their order within the pair does not matter.
+    Draws are keyed by the number of the pair, so a batch on a tile of the same seed sends the same
+    pulses; those of one pair on one device have one direction, so their order does not matter.
     """
     wide = plain_device(dw_min=step, w_max=999.0 * step * 64, w_min=-999.0 * step * 64)
     tile = plain_tile(x[0], d[0], wide, rng, **update)

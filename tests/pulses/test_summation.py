@@ -1,6 +1,6 @@
 """Constant steps are summed where no bound is near: the law is that of pulse by pulse, everywhere.
 
-The same law is run as a device whose pulses are summed and as a user's law that is walked pulse by pulse.
+The same law is run as a device whose pulses are summed and as a user's law that is walked.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ PATHS = {
 
 
 def both(start, directions, sigma, window, **settings):
-    """Return the weights of 40000 devices after the same pulses, summed and walked, of different draws."""
+    """Return the weights of 40000 devices after the same pulses, summed and walked."""
     weights = []
     for rng, kind in enumerate(BOTH):
         device = flat(kind, dw_min=STEP, dw_min_std=sigma, w_max=window, w_min=-window, **settings)

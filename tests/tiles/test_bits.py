@@ -1,4 +1,4 @@
-"""The same seed and the same calls give the same bits: in machine code and plain Python, for any number of threads."""
+"""Same seed, same calls, same bits: in machine code and plain Python, for any number of threads."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +14,8 @@ from tests.naive.tolerance import check_correlation
 pytestmark = pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
 
 TROUBLE = dict(
-    dw_min=0.01, dw_min_std=0.5, w_max=0.2, w_min=-0.2, lifetime=30.0, diffusion=0.01, reset_dtod=0.05,
-    drift=dict(nu=0.1, nu_std=0.2), corrupt_devices_prob=0.1, count_pulses=True,
+    dw_min=0.01, dw_min_std=0.5, w_max=0.2, w_min=-0.2, lifetime=30.0, diffusion=0.01,
+    reset_dtod=0.05, drift=dict(nu=0.1, nu_std=0.2), corrupt_devices_prob=0.1, count_pulses=True,
 )  # fmt: skip
 PULSED = {
     "constant": rs.ConstantStepDevice(**TROUBLE),
@@ -117,7 +117,7 @@ def test_plain_python_and_machine_code_agree_for_what_happens_without_pulses(nam
 
 @pytest.fixture
 def threads(monkeypatch):
-    """Return a setter of the number of threads; every operation is worth one, and they are counted."""
+    """Return a setter of the number of threads and the list of jobs; all work is worth a thread."""
     used, submit = [], ThreadPoolExecutor.submit
     monkeypatch.setattr(backend, "WORTH_A_THREAD", 1)
 
@@ -190,10 +190,10 @@ def test_a_seed_and_its_sources_mean_the_same_tile():
         assert_same((one.state_dict(), []), (other.state_dict(), []))
 
 
-def test_nothing_touches_or_reads_numpys_global_state():
-    legacy = np.random.get_state()[1].copy()
+def test_nothing_touches_numpys_global_state():
+    legacy = np.random.get_state()[1].copy()  # noqa: NPY002
     run(config_of(DEVICES["soft bounds, write noise"]))
-    assert np.array_equal(np.random.get_state()[1], legacy)
+    assert np.array_equal(np.random.get_state()[1], legacy)  # noqa: NPY002
 
 
 def test_tiles_of_different_seeds_share_no_noise():

@@ -1,4 +1,4 @@
-"""Bounds mean bounds: no weight that devices hold ever leaves them, and clipping is never silent."""
+"""Bounds mean bounds: no weight that devices hold ever leaves them; clipping is never silent."""
 
 import warnings
 
@@ -93,7 +93,7 @@ def test_clipping_on_set_is_reported():
     tile = rs.AnalogTile(4, 5, DEVICES["constant"], rng=3)
     weights = np.zeros((4, 5))
     weights[1, :3] = 0.2
-    message = r"AnalogTile: 3 of 20 weights were clipped to what their devices can hold \(see weight_range"
+    message = r"AnalogTile: 3 of 20 weights were clipped to what their devices can hold \(see"
     with pytest.warns(rs.ClippedWeightsWarning, match=message):
         assert tile.set_weights(weights) == 3
     assert tile.stats.weights_clipped == 3

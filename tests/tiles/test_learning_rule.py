@@ -1,4 +1,4 @@
-"""On average a tile learns W <- W - lr d x^T, whatever scales and columns stand around its devices."""
+"""On average a tile learns W <- W - lr d x^T, whatever scales and columns surround its devices."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_setting_again_rescales_and_a_physical_set_does_not():
 
 @pytest.mark.skip(reason="tiles have no input range yet")
 def test_an_input_range_does_not_change_the_logical_step():
-    """With input range 4 and inputs inside it the logical change is -lr d x, not a quarter of it."""
+    """With input range 4 and inputs inside it the change is -lr d x, not a quarter of it."""
 
 
 @pytest.mark.skip(reason="tiles have no learned output scales yet")

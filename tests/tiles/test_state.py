@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rpusim.errors.ClippedWeightsWar
 
 OUT, IN = 3, 4
 ALIVE = {"lifetime": 50.0, "diffusion": 0.01, "dw_min": 0.01}
-DRIFT = {"nu": 0.1, "nu_dtod": 0.2, "nu_std": 0.2, "w_noise_std": 0.01, "t_0": 2.0}
+DRIFT = ALIVE | {"drift": {"nu": 0.1, "nu_dtod": 0.2, "nu_std": 0.2, "w_noise_std": 0.01}}
 MAPPED = {"weight_scaling_omega": 0.5, "weight_scaling_columnwise": True}
 OWN = [k for k in rs.PulsedDevice.__subclasses__() if k.__module__.startswith("rpusim.")]
 CASES = {kind.__name__: (kind(), {}, False) for kind in OWN} | {
@@ -25,15 +25,11 @@ CASES = {kind.__name__: (kind(), {}, False) for kind in OWN} | {
     "digital, drift": (rs.FloatingPointDevice(drift={"nu": 0.1}, lifetime=9.0), {}, False),
     "write noise": (rs.SoftBoundsDevice(write_noise_std=2.0, **ALIVE), {}, False),
     "write noise, drift": (
-        rs.LinearStepDevice(write_noise_std=2.0, drift=DRIFT, mult_noise=False, **ALIVE),
+        rs.LinearStepDevice(write_noise_std=2, mult_noise=False, **DRIFT),
         {},
         False,
     ),
-    "constant step, drift, counts": (
-        rs.ConstantStepDevice(drift=DRIFT, count_pulses=True, lifetime_dtod=0.2, **ALIVE),
-        {},
-        False,
-    ),
+    "constant step, drift, counts": (rs.ConstantStepDevice(count_pulses=True, **DRIFT), {}, False),
     "scales, digital bias": (rs.SoftBoundsDevice(), MAPPED, True),
     "scales, analog bias": (
         rs.ConstantStepDevice(perfect_bias=True),
