@@ -1,6 +1,7 @@
-"""rpusim simulates analog in-memory computing: crossbars of resistive devices that multiply and learn.
+"""rpusim simulates analog in-memory computing: resistive crossbars that multiply and learn.
 
-The public names, by floor: configurations and errors, devices, pulses, periphery, tiles, layers, studies.
+The public names, by floor: configurations and errors, devices, pulses, periphery, tiles, layers,
+studies.
 """
 
 from rpusim import nn, optim, presets, testing

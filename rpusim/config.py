@@ -1,7 +1,7 @@
-"""Configurations: frozen, keyword-only, validated dataclasses that print, compare and store themselves.
+"""Configurations: frozen, keyword-only, validated dataclasses that print, compare and store.
 
-A field is declared by `param` (or `per_device`, which also declares the spread over the crossbar) and is
-checked when the object is made, so that a configuration that exists is a configuration that works.
+A field is declared by `param` (or `per_device`, which also declares the spread over the crossbar)
+and is checked when the object is made, so that a configuration that exists is one that works.
 The kind of a field (float, int, bool, text, enum, configuration, tuple) is that of its default.
 """
 
@@ -55,7 +55,7 @@ class Config:
         self.check()
 
     def check(self) -> None:
-        """Check what one field alone cannot tell; raise `ConfigError`. Extend it with ``super()``."""
+        """Check what one field alone cannot tell; raise `ConfigError`. Extend with ``super()``."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         where = type(self).__name__
@@ -82,7 +82,8 @@ class Config:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed.
 
-        A dict changes fields of a nested configuration: ``cfg.replace(forward=dict(out_noise=0.0))``.
+        A dict changes fields of a nested configuration:
+        ``cfg.replace(forward=dict(out_noise=0.0))``.
         """
         values = self._values()
         for name, value in changes.items():
@@ -92,7 +93,7 @@ class Config:
         return type(self)(**{**values, **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as plain data (numbers, text, lists, dicts); ``type`` names the class."""
+        """Return all fields as plain data (numbers, text, lists, dicts); ``type`` is the class."""
         return {"type": type(self).__name__, **{k: _plain(v) for k, v in self._values().items()}}
 
     @classmethod
@@ -122,7 +123,7 @@ class Config:
         return {n: p for n, p in pairs.items() if p[0] != p[1]}
 
     def describe(self) -> str:
-        """Return a table of all fields: value, unit, meaning; ``*`` marks what is not the default."""
+        """Return a table of all fields: value, unit, meaning; ``*`` marks a changed value."""
         rows = list(_rows(self, ""))
         widths = [max(len(row[c]) for row in rows) for c in range(3)]
         lines = [type(self).__name__]
@@ -201,7 +202,7 @@ def _plain(value: Any) -> Any:
 
 
 def _flat(config: Config, prefix: str = "") -> dict[str, Any]:
-    """Return all fields of the tree by dotted name; a nested configuration also as its class name."""
+    """Return all fields of the tree by dotted name; nested configurations also as class names."""
     out: dict[str, Any] = {prefix + "type" if prefix else "type": type(config).__name__}
     for name, value in config._values().items():
         if isinstance(value, Config):

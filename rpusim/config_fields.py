@@ -76,9 +76,10 @@ def per_device(
 ) -> Any:
     """Declare a field that every device of the crossbar draws for itself.
 
-    ``name: float = per_device(1.0, dtod=0.1)`` declares `name`, the mean, and `name_dtod`, the spread:
-    device (i, j) holds ``name * (1 + name_dtod * z)``, or ``name + name_dtod * z`` if not `relative`,
-    with a standard normal z. The law finds it as ``dev.name``, the user as a hidden parameter.
+    ``name: float = per_device(1.0, dtod=0.1)`` declares `name`, the mean, and `name_dtod`, the
+    spread: device (i, j) holds ``name * (1 + name_dtod * z)``, or ``name + name_dtod * z`` if not
+    `relative`, with a standard normal z. The law finds it as ``dev.name``, the user as a hidden
+    parameter.
 
     Parameters
     ----------
@@ -89,7 +90,8 @@ def per_device(
     relative : bool, default True
         Whether the spread is a fraction of the mean.
     low, above, high : float, optional
-        Range of the mean. With ``low=0`` or ``above=0`` negative draws are folded to their magnitude.
+        Range of the mean. With ``low=0`` or ``above=0`` negative draws are folded to their
+        magnitude.
     unit, doc : str
         As for `param`.
     """

@@ -1,4 +1,4 @@
-"""Configurations in files: JSON and TOML, data only. ``type`` names the class; nothing is executed."""
+"""Configurations in files: JSON and TOML, data only. ``type`` names the class; nothing runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The library's exceptions and warnings: few, and each also the built-in one a caller would expect."""
+"""The library's exceptions and warnings: few, each also the built-in one a caller expects."""
 
 import sys
 import warnings

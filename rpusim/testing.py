@@ -54,19 +54,8 @@ def check_device(device: PulsedDevice) -> list[str]:
             f"check_device needs a PulsedDevice, got {device!r}"
             + ("; call the class to make one." if isinstance(device, type) else ".")
         )
-    checks = (
-        _survives_storage,
-        _law_is_finite_and_single_precision,
-        _up_is_up_and_down_is_down,
-        _noise_moves_it,
-        _constant_step_is_constant,
-        _state_is_declared,
-        _machine_code_agrees_with_python,
-        _bounds_hold_and_zeros_do_nothing,
-        _restored_tile_continues,
-    )
     failures = []
-    for check in checks:
+    for claim, check in CHECKS:
         try:
             found = check(device)
         except RpusimError as error:
@@ -74,12 +63,12 @@ def check_device(device: PulsedDevice) -> list[str]:
         except Exception as error:  # a law may fail in any way
             found = f"it raised {type(error).__name__}: {str(error).strip().splitlines()[0]}"
         if found:
-            failures.append(f"- {check.__doc__} But {found}")
+            failures.append(f"- {claim} But {found}")
     if failures:
         raise CheckFailed(
             f"{type(device).__name__} breaks a law's contract.\n" + "\n".join(failures)
         )
-    return [str(check.__doc__) for check in checks]
+    return [claim for claim, _ in CHECKS]
 
 
 def _grid(device: PulsedDevice) -> Any:
@@ -104,13 +93,13 @@ def _call(device: PulsedDevice, w: Any, sign: float, dev: Any, z: float) -> Any:
 
 
 def _survives_storage(device: PulsedDevice) -> str:
-    """The configuration survives a dict and JSON."""
+    """Compare the configuration with what a dict and JSON give back."""
     again = Config.from_dict(json.loads(json.dumps(device.to_dict())))
     return "" if again == device else f"{device!r} came back as {again!r}."
 
 
 def _law_is_finite_and_single_precision(device: PulsedDevice) -> str:
-    """The law gives a finite number in single precision everywhere between the bounds."""
+    """Call the law between the bounds and look at the numbers' values and types."""
     for dev, w in _grid(device):
         for sign in (1.0, -1.0):
             for z in (0.0, 1.0, -2.0):
@@ -118,12 +107,15 @@ def _law_is_finite_and_single_precision(device: PulsedDevice) -> str:
                 if not np.isfinite(new):
                     return f"pulse(w={w:.4g}, sign={sign:+.0f}, z={z:.0f}) gave {new}."
                 if np.asarray(new).dtype == np.float64 and not isinstance(new, float):
-                    return "it computes in double precision: use math functions and plain float constants."
+                    return (
+                        "it computes in double precision: "
+                        "use math functions and plain float constants."
+                    )
     return ""
 
 
 def _up_is_up_and_down_is_down(device: PulsedDevice) -> str:
-    """Without noise an up pulse never lowers the weight, and a down pulse never raises it."""
+    """Apply one pulse of each sign without noise and look where the weight went."""
     for dev, w in _grid(device):
         for sign in (1.0, -1.0):
             new = min(max(_call(device, w, sign, dev, 0.0), dev.min_bound), dev.max_bound)
@@ -133,7 +125,7 @@ def _up_is_up_and_down_is_down(device: PulsedDevice) -> str:
 
 
 def _noise_moves_it(device: PulsedDevice) -> str:
-    """The law uses its noise z, or declares in noise_parameters when it does not."""
+    """Look for an effect of z where noise_parameters say that there is none."""
     quiet = device.noise_parameters is not None and not any(
         getattr(device, name) for name in device.noise_parameters
     )
@@ -148,7 +140,7 @@ def _noise_moves_it(device: PulsedDevice) -> str:
 
 
 def _constant_step_is_constant(device: PulsedDevice) -> str:
-    """With step_depends_on_weight=False the step is the same at every weight and linear in z."""
+    """Compare the steps at several weights and noises, if they are promised to be constant."""
     if device.step_depends_on_weight:
         return ""
     if device.state or device.draws != 1:
@@ -166,7 +158,7 @@ def _constant_step_is_constant(device: PulsedDevice) -> str:
 
 
 def _state_is_declared(device: PulsedDevice) -> str:
-    """The law returns the weight alone, or the weight and every name in `state`."""
+    """Count what the law returns, and look for the names in `state` among the planes."""
     unknown = [name for name in device.state if name not in device.planes()]
     if unknown:
         return f"state names {unknown}, which are no per-device fields."
@@ -195,7 +187,7 @@ def _tile(device: PulsedDevice, backend: str = "cpu") -> AnalogTile:
 
 
 def _machine_code_agrees_with_python(device: PulsedDevice) -> str:
-    """Machine code and plain Python give the same weights."""
+    """Train a tile by machine code and one by plain Python, and compare."""
     tiles = [_tile(device, backend) for backend in ("cpu", "python")]
     for tile in tiles:
         _train(tile, 2)
@@ -205,7 +197,7 @@ def _machine_code_agrees_with_python(device: PulsedDevice) -> str:
 
 
 def _bounds_hold_and_zeros_do_nothing(device: PulsedDevice) -> str:
-    """Weights stay within the bounds, and vectors of zeros change nothing."""
+    """Train a tile, compare its weights with the bounds, then update with zeros."""
     tile = _tile(device)
     _train(tile, 20)
     low, high = tile.weight_range()
@@ -219,7 +211,7 @@ def _bounds_hold_and_zeros_do_nothing(device: PulsedDevice) -> str:
 
 
 def _restored_tile_continues(device: PulsedDevice) -> str:
-    """A saved and restored tile continues bit for bit."""
+    """Save and restore a tile, train both on and compare."""
     tile = _tile(device)
     _train(tile, 2)
     with tempfile.TemporaryDirectory() as folder:
@@ -229,3 +221,35 @@ def _restored_tile_continues(device: PulsedDevice) -> str:
         _train(t, 2, seed=1)
     same = np.array_equal(tile.get_weights()[0], again.get_weights()[0])
     return "" if same else "the restored one went another way."
+
+
+CHECKS: tuple[tuple[str, Callable[[PulsedDevice], str]], ...] = (
+    ("The configuration survives a dict and JSON.", _survives_storage),
+    (
+        "The law gives a finite number in single precision everywhere between the bounds.",
+        _law_is_finite_and_single_precision,
+    ),
+    (
+        "Without noise an up pulse never lowers the weight, and a down pulse never raises it.",
+        _up_is_up_and_down_is_down,
+    ),
+    (
+        "The law uses its noise z, or declares in noise_parameters when it does not.",
+        _noise_moves_it,
+    ),
+    (
+        "With step_depends_on_weight=False the step is the same at every weight and linear in z.",
+        _constant_step_is_constant,
+    ),
+    (
+        "The law returns the weight alone, or the weight and every name in `state`.",
+        _state_is_declared,
+    ),
+    ("Machine code and plain Python give the same weights.", _machine_code_agrees_with_python),
+    (
+        "Weights stay within the bounds, and vectors of zeros change nothing.",
+        _bounds_hold_and_zeros_do_nothing,
+    ),
+    ("A saved and restored tile continues bit for bit.", _restored_tile_continues),
+)
+"""What `check_device` claims, and the check that says what contradicts it."""

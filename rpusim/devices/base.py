@@ -29,15 +29,16 @@ class Device(Config):
 
 
 class PulsedDevice(Device):
-    r"""Base of devices that voltage pulses move step by step; subclass it to make a device of your own.
+    r"""Base of devices that voltage pulses move step by step; subclass it to make your own.
 
-    A subclass defines the static method ``pulse(w, sign, dev, model, z)``: the weight after one pulse. `w` is
-    the weight before; `sign` is +1.0 (up) or -1.0 (down); ``dev.name`` is a parameter or state of this one
-    device; ``model.name`` any number of the configuration; z a standard normal of this pulse. It is a plain
-    scalar function: no arrays, ``math.sqrt`` and the like for functions. The weight it returns is then limited
-    to the device's bounds.
+    A subclass defines the static method ``pulse(w, sign, dev, model, z)``: the weight after one
+    pulse. `w` is the weight before; `sign` is +1.0 (up) or -1.0 (down); ``dev.name`` is a parameter
+    or state of this one device; ``model.name`` any number of the configuration; z a standard normal
+    of this pulse. It is a plain scalar function: no arrays, ``math.sqrt`` and the like for
+    functions. The weight it returns is then limited to the device's bounds.
 
-    Every device holds `max_bound`, `min_bound`, `dwmin_up` and `dwmin_down` (both positive), drawn at fabrication:
+    Every device holds `max_bound`, `min_bound`, `dwmin_up` and `dwmin_down` (both positive), drawn
+    at fabrication:
 
     .. math::
         b_\pm = w_\text{max/min} (1 + \sigma_\text{dtod} z), \qquad
@@ -45,15 +46,15 @@ class PulsedDevice(Device):
         \Delta_- = \text{dw\_min} (G - \max(\beta, 0) - q)
 
     with :math:`\beta` = `up_down`, :math:`q = \text{up\_down\_dtod}\, z` and the gain
-    :math:`G = 1 + \text{dw\_min\_dtod}\, z` (or its exponential). So an `up_down` of 0.3 leaves the up step and
-    takes 30 % off the down step. Fields made with `per_device` add planes of their own.
+    :math:`G = 1 + \text{dw\_min\_dtod}\, z` (or its exponential). So an `up_down` of 0.3 leaves the
+    up step and takes 30 % off the down step. Fields made with `per_device` add planes of their own.
 
     Notes
     -----
-    Class attributes that a law may set: ``state`` (names of per-device fields that the law changes; it then
-    returns ``(w, *state)``), ``draws`` (normals per pulse: with 2 or 4, z is a tuple),
-    ``step_depends_on_weight = False`` (a constant step: pulses are then summed where no bound is near),
-    ``noise_parameters`` (fields which, all zero, make z irrelevant, so that none is drawn).
+    Class attributes that a law may set: ``state`` (names of per-device fields that the law changes;
+    it then returns ``(w, *state)``), ``draws`` (normals per pulse: with 2 or 4, z is a tuple),
+    ``step_depends_on_weight = False`` (a constant step: pulses are then summed where no bound is
+    near), ``noise_parameters`` (fields which, all zero, make z irrelevant, so that none is drawn).
     Source of the common model: Gokmen and Vlasov, Front. Neurosci. 10 (2016).
     """
 
@@ -102,7 +103,7 @@ class PulsedDevice(Device):
     pulse: ClassVar[Callable[..., Any]]
 
     def check(self) -> None:
-        """Refuse windows without width, lifetimes below one step and steps that float32 cannot add."""
+        """Refuse windows without width, lifetimes below one step and steps float32 cannot add."""
         super().check()
         name = type(self).__name__
         if 0.0 < self.lifetime < 1.0:
@@ -112,8 +113,9 @@ class PulsedDevice(Device):
         largest = max(self.w_max, -self.w_min)
         if self.dw_min < 4.0 * np.finfo(np.float32).eps * largest:
             raise ConfigError(
-                f"{name}.dw_min is {self.dw_min!r}, too small to be added to weights near {largest:g} in "
-                f"single precision; it must be >= {4.0 * np.finfo(np.float32).eps * largest:.1g}."
+                f"{name}.dw_min is {self.dw_min!r}, too small to be added to weights near "
+                f"{largest:g} in single precision; it must be "
+                f">= {4.0 * np.finfo(np.float32).eps * largest:.1g}."
             )
 
     # ---------------------------------------------------------------- the law
@@ -190,13 +192,13 @@ class PulsedDevice(Device):
         return arrays
 
     def derive(self, arrays: dict[str, np.ndarray], draw: Draw) -> dict[str, np.ndarray]:
-        """Return the planes that follow from the common ones; override it together with `own_planes`."""
+        """Return the planes that follow from the common ones; override with `own_planes`."""
         return {}
 
     def rederive(
         self, old: dict[str, np.ndarray], new: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Return the derived planes after the user changed others; override it together with `derive`."""
+        """Return the derived planes after the user changed others; override with `derive`."""
         return {}
 
     # ---------------------------------------------------------------- key figures
@@ -229,7 +231,7 @@ class PulsedDevice(Device):
 
     @property
     def weight_granularity(self) -> float:
-        """Weight change by which pulses are counted: the mean of both steps of the mean device at w = 0."""
+        """Weight change by which pulses are counted: mean of the mean device's steps at w = 0."""
         steps = [abs(self.mean_step(0.0, sign)) for sign in (1.0, -1.0)]
         return sum(steps) / 2.0 or self.dw_min
 

@@ -10,7 +10,7 @@ __all__ = ["FloatingPointDevice", "IdealDevice"]
 
 
 class IdealDevice(Device):
-    """Device that takes any weight exactly and has no bounds; the products around it may still be noisy."""
+    """Device that takes any weight exactly and has no bounds; products may still be noisy."""
 
     construction_seed: int = param(0, low=0, doc="accepted for symmetry: nothing is drawn")
     diffusion: float = param(0.0, low=0.0, unit="weight/step", doc="random walk per optimizer step")

@@ -1,4 +1,4 @@
-"""Numbers only, no physics: random words, pulse words, products, and how a scalar law becomes machine code.
+"""Numbers only, no physics: random words, pulse words, products, and laws as machine code.
 
 Numba is imported here and nowhere else in the package.
 """

@@ -1,9 +1,9 @@
-"""From a plain Python function to machine code for one target, with some of its free names replaced.
+"""From a plain Python function to machine code for one target, with some free names replaced.
 
-`bind` copies a function over the same code with another globals dict. Plain functions that it calls are
-bound and compiled alike, so a body, the law it applies and the law's helpers are one piece of machine code.
-The copy's name carries a hash of all their code: Numba's cache on disk then serves every later process,
-and an edited law (or helper) is a new name, never stale machine code.
+`bind` copies a function over the same code with another globals dict. Plain functions that it calls
+are bound and compiled alike, so a body, the law it applies and the law's helpers are one piece of
+machine code. The copy's name carries a hash of all their code: Numba's cache on disk then serves
+every later process, and an edited law (or helper) is a new name, never stale machine code.
 """
 
 import dis
@@ -69,7 +69,7 @@ def apart(function):
 
 
 def names_used(function):
-    """Return all names, attributes included, in the code of a function and of the functions it calls."""
+    """Return all names, attributes included, in the code of a function and of those it calls."""
     found, waiting, seen = set(), [function], set()
     while waiting:
         function = waiting.pop()
@@ -133,12 +133,12 @@ def _check(function):
 
 
 def _globals_used(code):
-    """Return the global names that a code object reads, sorted (the hash must not depend on order)."""
+    """Return the global names that a code object reads, sorted (order must not change the hash)."""
     return sorted({i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"})
 
 
 def _float32_literals(code):
-    """Return the code with float constants as float32: a law's ``1.0 - w`` stays in single precision."""
+    """Return the code with float constants as float32: ``1.0 - w`` stays in single precision."""
     return code.replace(co_consts=tuple(_float32(c) for c in code.co_consts))
 
 

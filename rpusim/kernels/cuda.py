@@ -1,8 +1,8 @@
 """The CUDA target: laws as device functions, and bodies over a grid with one thread per crosspoint.
 
-The same plain functions that run on the CPU. Laws and their draws compile to PTX without a GPU; in Numba's simulator
-(NUMBA_ENABLE_CUDASIM=1) whole updates run, thread by thread, and give the CPU's bits. Nothing outside this
-module imports `numba.cuda`.
+The same plain functions that run on the CPU. Laws and their draws compile to PTX without a GPU; in
+Numba's simulator (NUMBA_ENABLE_CUDASIM=1) whole updates run, thread by thread, and give the CPU's
+bits. Nothing outside this module imports `numba.cuda`.
 """
 
 import os
@@ -94,6 +94,6 @@ def ptx(function, signature, capability=(9, 0), **names):
     """
     device = bind(function, "cuda", **names)
     card = SimpleNamespace(compute_capability=capability)
-    with mock.patch.object(cuda.dispatcher, "get_current_device", lambda: card):
+    with mock.patch.object(cuda.dispatcher, "get_current_device", return_value=card):
         text, _ = cuda.compile_ptx(device.py_func, signature, device=True, cc=capability)
     return text

@@ -26,7 +26,7 @@ BoundLaw = namedtuple("BoundLaw", "advance bare_step load save FIELDS DRAWS PER_
 BoundLaw.__doc__ = "What the update's free names stand for, see `bind_law`."
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def bind_law(pulse, planes, parameters, state=(), draws=1):
     """Return the functions through which an update applies a law.
 

@@ -6,8 +6,7 @@ Bodies call the plain functions below; `bind` puts the target's own instruction 
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 __all__ = ["popcount", "compress", "float_bits", "bits_float", "native"]

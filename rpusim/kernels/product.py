@@ -115,10 +115,11 @@ def _dot_kernel(registers, rows):
 
 
 def _rank_kernel(rows):
-    """Return an intrinsic for ``out[b, j] += sum_r panel[r, b] * matrix[r, j]``, 16 columns j, r < `rows`.
+    """Return an intrinsic for ``out[b, j] += sum_r panel[r, b] * matrix[r, j]``.
 
-    Its arguments: panel, offset of its first row, lanes, matrix, offset of its first element, its row
-    stride, out, offset of its first element, and its row stride.
+    It takes 16 columns j and r < `rows`. Its arguments: panel, offset of its first row, lanes,
+    matrix, offset of its first element, its row stride, out, offset of its first element, and its
+    row stride.
     """
 
     @intrinsic

@@ -91,7 +91,7 @@ def normals4(c0, c1, c2, c3, k0, k1):
 
 
 def fill_words(out, c1, c2, c3, k0, k1):
-    """Fill `out`, (4, n) int64, with 32-bit words: column i holds the block of counter (i, c1, c2, c3)."""
+    """Fill `out`, (4, n) int64, with 32-bit words: column i is the block of (i, c1, c2, c3)."""
     for i in range(out.shape[1]):
         out[0, i], out[1, i], out[2, i], out[3, i] = philox(i, c1, c2, c3, k0, k1)
 

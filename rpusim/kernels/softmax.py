@@ -1,4 +1,7 @@
-"""Softmax and cross entropy of a batch in one pass: small networks spend more time in ufunc calls than in them."""
+"""Softmax and cross entropy of a batch in one pass.
+
+Small networks spend more time in ufunc calls than in them.
+"""
 
 import math
 

@@ -72,7 +72,7 @@ class Streams:
         return step
 
     def draw(self, purpose):
-        """Return (step, k0, k1) for one step: the step's low word and a key that holds its high word."""
+        """Return (step, k0, k1) for one step: its low word and a key that holds its high word."""
         step = self.take(purpose)
         k0, k1 = self.key(purpose)
         return step & MASK, k0, k1 ^ (step >> 32)

@@ -132,10 +132,10 @@ class Periphery:
 def pass_panels(
     begin, end, rows, x, matrix, transposed, values, gain, offset, first, turn, k0, k1, y, failed
 ):
-    """Compute panels `begin`..`end` of the vectors listed in `rows`; `turn` is log2 of the reduction.
+    """Compute panels `begin`..`end` of the vectors in `rows`; `turn` is log2 of the reduction.
 
-    ``failed[row]`` becomes EXCEEDED if an output exceeded the bound, NOT_FINITE if an input is not finite;
-    the largest of them is returned.
+    ``failed[row]`` becomes EXCEEDED if an output exceeded the bound, NOT_FINITE if an input is not
+    finite; the largest of them is returned.
     """
     status = FINE
     s = settings_at(values)
@@ -221,7 +221,7 @@ def pass_inputs(panel, lanes, n, number, turn, z, u, s, k0, k1):
 
 @apart
 def pass_outputs(out, lanes, m, number, turn, z, u, zw, norm, peak, s, k0, k1):
-    """Pass all outputs of a panel through noise and ADC; `peak` is the largest output of each vector."""
+    """Pass all outputs of a panel through noise and ADC; `peak` is each vector's largest output."""
     z[:] = 0.0
     u[:] = 0.0
     for line in range(-(-m // 4)):
@@ -238,7 +238,7 @@ def pass_outputs(out, lanes, m, number, turn, z, u, zw, norm, peak, s, k0, k1):
 
 @apart
 def draw_lines(line, lanes, number, turn, stage, strength, z, k0, k1):
-    """Fill `z`, (4, LANES), with normals for four lines of all vectors, if they have any strength."""
+    """Fill `z`, (4, LANES), with normals for four lines of all vectors, if of any strength."""
     if strength > 0.0:
         for b in range(lanes):
             sample = number[b]

@@ -121,7 +121,7 @@ def prepare(v, s, dither, z):
 
 
 def digitise(a, s, norm, dither, z, z_weight):
-    """Return one output behind the ADC, before clipping; `norm` is the length of the input vector."""
+    """Return one output behind the ADC, before clipping; `norm` is the input vector's length."""
     a = a + s.w_noise * norm * z_weight + s.out_noise * z
     if s.out_step > 0.0:
         a = convert(a, s.out_step, dither)

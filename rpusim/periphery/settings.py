@@ -134,8 +134,8 @@ class IOParameters(Config):
             ),
             "w_noise_type": (WeightNoiseType.NONE, WeightNoiseType.ADDITIVE_CONSTANT),
         }
-        off = "inp_asymmetry out_asymmetry out_noise_std ir_drop out_nonlinearity out_nonlinearity_std"
-        off += " slope_calibration v_offset_std r_series w_read_asymmetry_dtod"
+        off = "inp_asymmetry out_asymmetry out_noise_std ir_drop out_nonlinearity"
+        off += " out_nonlinearity_std slope_calibration v_offset_std r_series w_read_asymmetry_dtod"
         built |= {name: (0.0,) for name in off.split()}
         for name, values in built.items():
             value = getattr(self, name)

@@ -3,20 +3,27 @@
 __all__ = ["GOKMEN_2016", "KIM_2019", "LI_2018", "RASCH_2019", "RASCH_2023", "TANG_2018"]
 
 LI_2018 = (
-    "Li et al., Capacitor-based cross-point array for analog neural network with record symmetry and linearity, "
-    "IEEE Symposium on VLSI Technology (2018)"
+    "Li et al., Capacitor-based cross-point array for analog neural network with record symmetry "
+    "and linearity, IEEE Symposium on VLSI Technology (2018)"
 )
-TANG_2018 = "Tang et al., ECRAM as scalable synaptic cell for high-speed, low-power neuromorphic computing, IEDM (2018)"
-KIM_2019 = "Kim et al., Metal-oxide based, CMOS-compatible ECRAM for deep learning accelerator, IEDM (2019)"
+TANG_2018 = (
+    "Tang et al., ECRAM as scalable synaptic cell for high-speed, low-power neuromorphic "
+    "computing, IEDM (2018)"
+)
+KIM_2019 = (
+    "Kim et al., Metal-oxide based, CMOS-compatible ECRAM for deep learning accelerator, "
+    "IEDM (2019)"
+)
 GOKMEN_2016 = (
-    "Gokmen and Vlasov, Acceleration of deep neural network training with resistive cross-point devices: "
-    "design considerations, Frontiers in Neuroscience 10, 333 (2016)"
+    "Gokmen and Vlasov, Acceleration of deep neural network training with resistive cross-point "
+    "devices: design considerations, Frontiers in Neuroscience 10, 333 (2016)"
 )
 RASCH_2019 = (
-    "Rasch, Gokmen and Haensch, Training large-scale artificial neural networks on simulated resistive crossbar "
-    "arrays, IEEE Design & Test (2019), arXiv 1906.02698"
+    "Rasch, Gokmen and Haensch, Training large-scale artificial neural networks on simulated "
+    "resistive crossbar arrays, IEEE Design & Test (2019), arXiv 1906.02698"
 )
 RASCH_2023 = (
-    "Rasch et al., Hardware-aware training for large-scale and diverse deep learning inference workloads using "
-    "in-memory computing-based accelerators, Nature Communications (2023), arXiv 2302.08469"
+    "Rasch et al., Hardware-aware training for large-scale and diverse deep learning inference "
+    "workloads using in-memory computing-based accelerators, Nature Communications (2023), "
+    "arXiv 2302.08469"
 )

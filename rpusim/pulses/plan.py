@@ -100,7 +100,7 @@ def _refuse(status: int, x: np.ndarray, d: np.ndarray) -> None:
 
 
 def largest_bits(v):
-    """Return the bits of the largest magnitude in a vector; at least `INFINITY_BITS` if not finite."""
+    """Return the bits of a vector's largest magnitude; at least `INFINITY_BITS` if not finite."""
     top = 0
     for j in range(v.size):
         top = max(top, float_bits(v[j]) & 0x7FFFFFFF)

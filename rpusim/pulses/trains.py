@@ -30,7 +30,7 @@ RINT = 6755399441055744.0  # 1.5 * 2**52: adding it to a float64 leaves no fract
 
 
 def chunks(plan: Plan) -> list[tuple[int, int, int]]:
-    """Cut a batch into ranges of vectors, (first, last, slots), of at most `CHUNK` slots (or one vector)."""
+    """Cut a batch into ranges (first, last, slots) of vectors: one, or at most `CHUNK` slots."""
     if plan.slots <= CHUNK:
         return [(0, plan.length.size, plan.slots)] if plan.slots else []
     ends = np.cumsum(plan.length)
@@ -230,6 +230,6 @@ def coincide(x, d, offset):
 
 
 def count_product(x, d, offset):
-    """Return as many ones as the deterministic types send pulses, beyond the first `offset` of them."""
+    """Return as many ones as the deterministic types send pulses beyond the first `offset`."""
     n = int((x * d + RINT) - RINT) - offset
     return (1 << min(max(n, 0), SLOTS)) - 1

@@ -51,9 +51,10 @@ def one_pulse(w, rises, active, local, model, c, z0, z1, z2, z3):
 
 
 def pulse_block(w, rises, n, local, model, c, i, j, step, block, k0, k1, whole):
-    """Apply the first of `n` pulses, as many as a Philox block has normals for; bit r of `rises`: r goes up.
+    """Apply the first of `n` pulses, as many as a Philox block has normals for.
 
-    Unless `whole`, it is known that n does not exceed half of that.
+    Bit r of `rises`: pulse r goes up. Unless `whole`, it is known that n does not exceed half of
+    what a block has normals for.
     """
     if DRAWS == 0:
         z0 = z1 = z2 = z3 = np.float32(0.0)
@@ -108,7 +109,8 @@ def walk_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hi
 def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
     """Apply a chunk's pulses to rows `begin`..`end`.
 
-    Columns are taken in order of their number of pulses, `LANES` at a time, so that lanes finish together.
+    Columns are taken in order of their number of pulses, `LANES` at a time, so that lanes finish
+    together.
 
     Parameters
     ----------
@@ -154,7 +156,7 @@ def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys,
 
 
 def workspace(cols, words):
-    """Return the arrays that `walk_lanes` works in: pulses of each column, which of them rise, and others."""
+    """Return the arrays that `walk_lanes` works in: pulses by column, which rise, and others."""
     number, order = np.zeros(cols, np.int64), np.empty(cols, np.int64)
     rises = np.empty((cols, words + words // 8 + 2), np.int64)
     place = np.empty(words * SLOTS + 2, np.int64)
@@ -172,7 +174,7 @@ def transposed(words):
 
 
 def gather(j, xt, st, d, minus, offsets, rises):
-    """Line up the pulses of column `j`: which rise, `RUN` to a word; return (number, number that rise)."""
+    """Line up the pulses of column `j`: which rise, `RUN` to a word; return (number, rising)."""
     n, n_up, word, held, kept = 0, 0, 0, 0, 0
     for q in range(d.size):
         live = coincide(xt[j, q], d[q], offsets[q])
@@ -195,7 +197,7 @@ def gather(j, xt, st, d, minus, offsets, rises):
 
 @apart
 def walk_lanes(i, w, planes, model, step, keys, hits, room):
-    """Apply the pulses that `gather` lined up for the columns of row `i`, `LANES` columns at a time."""
+    """Apply the pulses that `gather` lined up for row `i`, `LANES` columns at a time."""
     number, rises, order, place, local, lanes = room
     k0, k1 = keys[2], keys[3]
     active = sort_by_number(number, order, place)
@@ -237,7 +239,10 @@ def walk_lanes(i, w, planes, model, step, keys, hits, room):
 
 
 def sort_by_number(number, order, place):
-    """Fill `order` with the columns by rising number of pulses, those without at the end; return how many have any."""
+    """Fill `order` with the columns by rising number of pulses, those without at the end.
+
+    Return how many have any.
+    """
     place[:] = 0
     for j in range(number.size):
         place[number[j]] += 1

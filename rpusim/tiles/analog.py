@@ -136,7 +136,7 @@ class AnalogTile(Tile):
         return x if len(lead) == 1 else x.reshape(*lead, self.in_size)
 
     def update(self, x: Any, d: Any, learning_rate: float = 0.01) -> None:
-        """Learn: ``W <- W - learning_rate * sum_b d_b x_b^T`` on average, by pulses, pairs in order.
+        """Learn: ``W <- W - learning_rate * sum_b d_b x_b^T`` on average, by pulses, in order.
 
         Parameters
         ----------
@@ -149,8 +149,8 @@ class AnalogTile(Tile):
 
         Notes
         -----
-        A digital bias is not touched: it is an ordinary parameter. ``tile.stats.last_update`` reports the pulses
-        sent and how many vectors saturated their trains.
+        A digital bias is not touched: it is an ordinary parameter. ``tile.stats.last_update``
+        reports the pulses sent and how many vectors saturated their trains.
         """
         where = f"{type(self).__name__}.update"
         rate = as_rate(learning_rate, f"{where}: learning_rate")
@@ -170,7 +170,7 @@ class AnalogTile(Tile):
         return self.rpu_config.update
 
     def post_update_step(self) -> None:
-        """Diffuse and decay once: what an optimizer calls after its step, whether or not it moved this tile."""
+        """Diffuse and decay once: an optimizer calls it after each step, moved tile or not."""
         self.crossbar.diffuse()
         self.crossbar.decay()
 
@@ -181,7 +181,10 @@ class AnalogTile(Tile):
         self.crossbar.drift(float(delta_t))
 
     def reset_columns(self, start: int = 0, count: int = -1, prob: float = 1.0) -> None:
-        """Reset `count` columns from `start` on, around the end (all if negative), each device with `prob`."""
+        """Reset `count` columns from `start` on, around the end (all if negative).
+
+        Each device is reset with probability `prob`.
+        """
         if not 0.0 <= prob <= 1.0:
             raise DataError(f"reset_columns: prob must be in 0..1, got {prob!r}.")
         cols = self.crossbar.shape[1]
@@ -190,12 +193,12 @@ class AnalogTile(Tile):
         self.crossbar.reset(marked, prob)
 
     def as_linear_operator(self) -> Any:
-        """Return the tile as a `scipy.sparse.linalg.LinearOperator`, with `backward` as its transpose."""
+        """Return a `scipy.sparse.linalg.LinearOperator`, with `backward` as its transpose."""
         from rpusim.tiles.operator import linear_operator
 
         return linear_operator(self)
 
     def __matmul__(self, x: Any) -> np.ndarray:
-        """Multiply with one vector (in_size,) or with the columns of a matrix (in_size, n), as ``W @ x``."""
+        """Multiply with a vector (in_size,) or the columns of a matrix (in_size, n): ``W @ x``."""
         x = np.asarray(x)
         return self.forward(x) if x.ndim == 1 else self.forward(x.T).T

@@ -1,4 +1,4 @@
-"""What every tile is: a matrix with a configuration, a seed, weights, hidden parameters and a state."""
+"""What every tile is: a matrix with configuration, seed, weights, hidden parameters and state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLIPPED = 0.01
 
 
 class Tile:
-    """Base of the tiles: everything but products and learning. Parameters are those of `AnalogTile`."""
+    """Base of the tiles: all but products and learning. Parameters are those of `AnalogTile`."""
 
     def __init__(
         self,
@@ -79,7 +79,10 @@ class Tile:
 
     def __repr__(self) -> str:
         name, seed = type(self).__name__, self.seed
-        return f"{name}({self.out_size}, {self.in_size}, {self.rpu_config!r}, bias={self.has_bias}, rng={seed})"
+        return (
+            f"{name}({self.out_size}, {self.in_size}, {self.rpu_config!r}, "
+            f"bias={self.has_bias}, rng={seed})"
+        )
 
     # ---------------------------------------------------------------- weights
 
@@ -101,7 +104,9 @@ class Tile:
         return self._mapping.logical(self.crossbar.weights, apply_weight_scaling)
 
     def set_weights(self, weights: Any, bias: Any = None, apply_weight_scaling: bool = True) -> int:
-        """Write logical weights (and bias, if given); `get_weights` returns them, up to the devices' bounds.
+        """Write logical weights (and bias, if given), up to the devices' bounds.
+
+        `get_weights` returns them.
 
         Parameters
         ----------
@@ -115,8 +120,8 @@ class Tile:
         Returns
         -------
         int
-            How many weights the devices' bounds changed; `ClippedWeightsWarning` is given if it is more
-            than 1 %.
+            How many weights the devices' bounds changed; `ClippedWeightsWarning` is given if it is
+            more than 1 %.
         """
         where, now = f"{type(self).__name__}.set_weights", self.crossbar.weights
         w = self._mapping.physical(weights, bias, apply_weight_scaling, now, where)
@@ -128,7 +133,7 @@ class Tile:
         return self._mapping.scales.copy()
 
     def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the smallest and the largest weight that each device can hold (before write noise)."""
+        """Return the smallest and largest weight that each device can hold (before write noise)."""
         shape = self.crossbar.shape
         if isinstance(self.crossbar, Crossbar):
             names = ("min_bound", "max_bound")
@@ -138,7 +143,7 @@ class Tile:
         return (low[:, :-1], high[:, :-1]) if self._mapping.analog_bias else (low, high)
 
     def get_hidden_parameters(self) -> dict[str, np.ndarray]:
-        """Return a copy of everything that each device carries, by name, each of the devices' shape."""
+        """Return a copy of all that each device carries, by name, each of the devices' shape."""
         return self.crossbar.hidden_parameters()
 
     def set_hidden_parameters(
@@ -151,7 +156,8 @@ class Tile:
         changes : dict of str to array_like
             Arrays by name, see `get_hidden_parameters`.
         recompute_derived : bool
-            Whether what follows from a changed parameter (the slopes of a soft-bounds device) follows it.
+            Whether what follows from a changed parameter (the slopes of a soft-bounds device)
+            follows it.
         """
         self.crossbar.set_hidden_parameters(changes, recompute_derived)
 
@@ -174,7 +180,7 @@ class Tile:
     # ---------------------------------------------------------------- state
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return everything that changes as plain arrays; `load_state_dict` continues from it bit for bit."""
+        """Return all that changes as plain arrays; `load_state_dict` continues bit for bit."""
         return tile_state(self)
 
     def load_state_dict(self, state: Dict[str, np.ndarray]) -> None:

@@ -180,7 +180,8 @@ class Crossbar:
     def reset(self, columns: np.ndarray, prob: float = 1.0) -> None:
         """Reset the devices of the marked columns, each with probability `prob`."""
         hits = np.zeros(self.shape, np.uint8)
-        args: tuple[Any, ...] = (hits, self.plane("reset_bias"), *self._bounds(), columns.astype(np.uint8))
+        marked = columns.astype(np.uint8)
+        args: tuple[Any, ...] = (hits, self.plane("reset_bias"), *self._bounds(), marked)
         args += (self.device.reset_std, prob, *self.streams.draw(Purpose.RESET))
         self._run(reset_rows, self.persistent, *args)
         self._touched(hits)
@@ -249,7 +250,7 @@ class Crossbar:
 
     @contextlib.contextmanager
     def _clock_running(self) -> Iterator[None]:
-        """Let weights move without restarting their drift, and redraw the write noise of those that did."""
+        """Let weights move without restarting their drift; redraw write noise where they did."""
         if self.weights is self.persistent and not self._since.size:
             yield
             return

@@ -16,8 +16,8 @@ __all__ = ["Mapping"]
 class Mapping:
     r"""Scales and bias between logical weights and devices.
 
-    With scales s, one for each output, the logical weights are :math:`s W`. A bias is a digital vector, or one
-    more column of W that is driven by 1.
+    With scales s, one for each output, the logical weights are :math:`s W`. A bias is a digital
+    vector, or one more column of W that is driven by 1.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Mapping:
         return np.column_stack([x, np.ones(len(x), np.float32)])
 
     def scaled_error(self, rate: float, d: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return rate and errors with which devices move so that logical weights move by rate * d x."""
+        """Return rate and errors for the devices so that logical weights move by rate * d x."""
         if not self.scaled:
             return rate, d
         mean = 1.0

@@ -11,9 +11,9 @@ __all__ = ["linear_operator"]
 
 
 def linear_operator(tile: Any) -> LinearOperator:
-    """Return a `LinearOperator` whose products are the tile's `forward` and `backward` (float64 outside).
+    """Return a `LinearOperator` whose products are the tile's `forward` and `backward`.
 
-    A bias is not part of a linear operator and is left out.
+    It is float64 outside. A bias is not part of a linear operator and is left out.
     """
 
     def multiply(x: np.ndarray) -> np.ndarray:

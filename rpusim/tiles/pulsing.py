@@ -129,7 +129,7 @@ class Pulser:
         settings: UpdateParameters,
         hits: np.ndarray,
     ) -> UpdateReport:
-        """Update without pulses, within the devices' bounds: after the batch, or after each vector."""
+        """Update without pulses, within the devices' bounds: after the batch or each vector."""
         w, backend = crossbar.persistent, self._backend
         low, high = crossbar.plane("min_bound"), crossbar.plane("max_bound")
         if settings.pulse_type is PulseType.NONE:

@@ -1,4 +1,4 @@
-"""Configurations of whole tiles: `RPUConfig`, `FloatingPointRPUConfig` and the mapping of weights to devices."""
+"""Configurations of whole tiles: `RPUConfig`, `FloatingPointRPUConfig`, `MappingParameter`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class MappingParameter(Config):
         super().check()
         if self.learn_out_scaling or self.out_scaling_columnwise:
             raise ConfigError(
-                "MappingParameter.learn_out_scaling and out_scaling_columnwise must be False in this version."
+                "MappingParameter.learn_out_scaling and out_scaling_columnwise must be False "
+                "in this version."
             )
 
 
@@ -86,7 +87,7 @@ SingleRPUConfig = UnitCellRPUConfig = DigitalRankUpdateRPUConfig = RPUConfig
 
 
 def as_config(rpu_config: Any, where: str) -> Any:
-    """Return a tile configuration for `rpu_config`: None (the default), a configuration or a bare device."""
+    """Return a tile configuration for None (the default), a configuration or a bare device."""
     if rpu_config is None:
         return RPUConfig()
     if isinstance(rpu_config, Device):

@@ -61,7 +61,8 @@ def restore_tile(tile: Any, state: Mapping[str, np.ndarray]) -> None:
             )
         if np.asarray(state[name]).dtype.kind != value.dtype.kind:
             raise DataError(
-                f"{where}.load_state_dict: {name} must be {value.dtype}, got {np.asarray(state[name]).dtype}."
+                f"{where}.load_state_dict: {name} must be {value.dtype}, "
+                f"got {np.asarray(state[name]).dtype}."
             )
     tile._streams.restore(state)
     tile.crossbar.restore(state)

@@ -1,8 +1,8 @@
 """The analog product of a tile in float64: one vector, one line, one stage after the other.
 
-Follows Rasch, Gokmen and Haensch, IEEE Design & Test (2019), for one pass with ABS_MAX, CONSTANT or no noise
-management, ITERATIVE or no bound management, and additive weight noise. Settings are a mapping of
-field names to values, enumerations by name. Randomness comes in as arrays.
+Follows Rasch, Gokmen and Haensch, IEEE Design & Test (2019), for one pass with ABS_MAX, CONSTANT or
+no noise management, ITERATIVE or no bound management, and additive weight noise. Settings are a
+mapping of field names to values, enumerations by name. Randomness comes in as arrays.
 """
 
 import math
@@ -29,8 +29,8 @@ def product(w, x, io, draws=None, backward=False):
     io : mapping
         The settings.
     draws : dict of str to arrays of shape (rounds, batch, lines), optional
-        Standard normals `inp_noise`, `w_noise`, `out_noise`; uniforms minus 1/2 `inp_round`, `out_round`.
-        What is not given is 0.
+        Standard normals `inp_noise`, `w_noise`, `out_noise`; uniforms minus 1/2 `inp_round`,
+        `out_round`. What is not given is 0.
 
     Returns
     -------

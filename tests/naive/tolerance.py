@@ -1,6 +1,6 @@
 """How far an estimate from n independent samples may be from the truth: z standard errors, no more.
 
-The standard errors are those of the textbook: sd / sqrt(n) for a mean, var * sqrt((kurtosis - 1) / n)
+The standard errors are the textbook ones: sd / sqrt(n) for a mean, var * sqrt((kurtosis - 1) / n)
 for a variance, sqrt(p (1 - p) / n) for a proportion. A Kolmogorov distance of 2.2 / sqrt(n) has
 probability 1e-4.
 """

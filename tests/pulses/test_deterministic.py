@@ -1,4 +1,4 @@
-"""Deterministic types give the rounded counts of their formulas; naive loops agree for any train."""
+"""Deterministic types give the rounded counts of their formulas; naive loops agree with all."""
 
 import numpy as np
 import pytest

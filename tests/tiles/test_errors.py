@@ -111,20 +111,20 @@ def test_stats_count_reads_updates_and_writes(tile):
 @pytest.mark.parametrize(
     ("method", "value", "error", "text"),
     [
-        ("forward", np.ones((2, 4)), ShapeError, r"x must have shape \(\.\.\., 3\), got \(2, 4\); .* 3 inputs"),
+        ("forward", np.ones((2, 4)), ShapeError, r"x must .*, 3\), got \(2, 4\); .* 3 inputs"),
         ("forward", np.ones((3, 2)), ShapeError, r"x must have shape \(\.\.\., 3\), got \(3, 2\)"),
         ("forward", 1.0, ShapeError, r"x must have shape \(\.\.\., 3\), got \(\)"),
         ("forward", [], ShapeError, r"x must have shape \(\.\.\., 3\), got \(0,\)"),
-        ("backward", np.ones(3), ShapeError, r"d must have shape \(\.\.\., 2\), got \(3,\); .* 2 outputs"),
+        ("backward", np.ones(3), ShapeError, r"d must .*, 2\), got \(3,\); .* 2 outputs"),
         ("forward", [1j, 0, 0], DataError, "x must hold real numbers, got complex128"),
         ("forward", "abc", DataError, "x must hold real numbers, got <U3"),
         ("forward", ["1", "2", "3"], DataError, "x must hold real numbers, got <U1"),
         ("forward", None, DataError, "x must hold real numbers, got object"),
         ("backward", [1, None], DataError, "d must hold real numbers, got object"),
-        ("forward", [1, 2, np.nan], DataError, "input must be finite, got NaN or infinity in row 0"),
-        ("backward", [[1, 2], [np.inf, 0]], DataError, "must be finite, got NaN or infinity in row 1"),
+        ("forward", [1, 2, np.nan], DataError, "must be finite, got NaN or infinity in row 0"),
+        ("backward", [[1, 2], [np.inf, 0]], DataError, "must be finite, got NaN or inf.* row 1"),
     ],
-)  # fmt: skip
+)
 def test_a_vector_that_does_not_fit_is_refused(tile, method, value, error, text):
     with pytest.raises(error, match=rf"^AnalogTile\.{method}: .*{text}") as caught:
         getattr(tile, method)(value)
@@ -141,7 +141,7 @@ def test_what_numpy_or_single_precision_cannot_hold_is_a_value_error(tile, value
 @pytest.mark.parametrize(
     ("x", "d", "error", "text"),
     [
-        (np.ones((3, 3)), np.ones((2, 2)), ShapeError, "x and d must hold as many vectors, got 3 and 2"),
+        (np.ones((3, 3)), np.ones((2, 2)), ShapeError, "x and d must hold as many .* 3 and 2"),
         (np.ones((1, 4)), np.ones((1, 2)), ShapeError, r"update: x must have shape \(\.\.\., 3\)"),
         (np.ones((1, 3)), np.ones((1, 3)), ShapeError, r"update: d must have shape \(\.\.\., 2\)"),
         ([1, np.nan, 0], [1, 1], DataError, "x must be finite, got NaN or infinity in row 0"),

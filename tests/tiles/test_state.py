@@ -19,7 +19,13 @@ OUT, IN = 3, 4
 ALIVE = {"lifetime": 50.0, "diffusion": 0.01, "dw_min": 0.01}
 DRIFT = ALIVE | {"drift": {"nu": 0.1, "nu_dtod": 0.2, "nu_std": 0.2, "w_noise_std": 0.01}}
 MAPPED = {"weight_scaling_omega": 0.5, "weight_scaling_columnwise": True}
-OWN = [k for k in rs.PulsedDevice.__subclasses__() if k.__module__.startswith("rpusim.")]
+ANALOG = {**MAPPED, "digital_bias": False}
+OWN = [
+    kind
+    for kind in Config.registry.values()
+    if issubclass(kind, rs.PulsedDevice) and kind.__module__.startswith("rpusim.devices.")
+    if hasattr(kind, "pulse")
+]
 CASES = {kind.__name__: (kind(), {}, False) for kind in OWN} | {
     "ideal": (rs.IdealDevice(lifetime=50.0, diffusion=0.01), {}, False),
     "digital, drift": (rs.FloatingPointDevice(drift={"nu": 0.1}, lifetime=9.0), {}, False),
@@ -31,11 +37,7 @@ CASES = {kind.__name__: (kind(), {}, False) for kind in OWN} | {
     ),
     "constant step, drift, counts": (rs.ConstantStepDevice(count_pulses=True, **DRIFT), {}, False),
     "scales, digital bias": (rs.SoftBoundsDevice(), MAPPED, True),
-    "scales, analog bias": (
-        rs.ConstantStepDevice(perfect_bias=True),
-        {**MAPPED, "digital_bias": False},
-        True,
-    ),
+    "scales, analog bias": (rs.ConstantStepDevice(perfect_bias=True), ANALOG, True),
 }
 
 
