@@ -5,6 +5,7 @@ threading layer, no second compilation, safe when the caller uses threads too, a
 for below a threshold.
 """
 
+import numbers
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,9 +58,9 @@ def set_num_threads(count):
         At least 1.
     """
     global _threads, _pool
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 1:
         raise ConfigError(f"set_num_threads: count must be a positive integer, got {count!r}.")
-    _threads, _pool = count, None
+    _threads, _pool = int(count), None
 
 
 def split(function, count, work, *args):

@@ -92,7 +92,7 @@ def mark(function, names=None):
 def _bind(function, target, entry, cache, names):
     _check(function)
     code = function.__code__
-    space = {"__builtins__": __builtins__, "__name__": function.__module__, "np": np}
+    space = {"__builtins__": __builtins__, "__name__": function.__module__ or "__main__"}
     for name in _globals_used(code):
         if name in names:
             value = names[name]
@@ -100,6 +100,11 @@ def _bind(function, target, entry, cache, names):
             value = function.__globals__[name]
         else:
             continue
+        if isinstance(value, types.ModuleType) and value.__name__ not in ("math", "numpy"):
+            raise ConfigError(
+                f"{function.__qualname__} must use math, numpy and its own module only, got "
+                f"{value.__name__}: import the names that it needs from there."
+            )
         if isinstance(value, types.FunctionType):
             value = native.get((target, value), value)
         if isinstance(value, types.FunctionType):
@@ -107,7 +112,7 @@ def _bind(function, target, entry, cache, names):
         space[name] = _float32(value)
     copy = types.FunctionType(_float32_literals(code), space, function.__name__)
     copy.__doc__ = function.__doc__
-    copy.__module__ = function.__module__
+    copy.__module__ = space["__name__"]
     if target in compilers:
         return compilers[target](copy)
     options = {"nogil": True, "error_model": "numpy"}
@@ -156,7 +161,7 @@ def _digest(function, names, digest, seen):
         return
     seen.add(function)
     code = function.__code__
-    _digest_code(code, digest)
+    _digest_code(code, digest, function.__doc__)
     values = {name: names.get(name, function.__globals__.get(name)) for name in _globals_used(code)}
     cells = function.__closure__ or ()  # of intrinsics; a law has none
     values |= dict(zip(code.co_freevars, (cell.cell_contents for cell in cells), strict=True))
@@ -165,18 +170,20 @@ def _digest(function, names, digest, seen):
         inner = getattr(value, "_defn", getattr(value, "py_func", value))  # intrinsic, dispatcher
         if isinstance(inner, types.FunctionType):
             _digest(inner, names, digest, seen)
+        elif isinstance(inner, np.ndarray):
+            digest.update(repr((inner.shape, inner.dtype)).encode() + inner.tobytes())
         elif isinstance(inner, bool | int | float | np.generic | tuple):
             digest.update(repr(inner).encode())
         elif isinstance(inner, type):
             digest.update(f"{inner.__name__}{getattr(inner, '_fields', '')}".encode())
 
 
-def _digest_code(code, digest):
+def _digest_code(code, digest, doc=None):
     """Feed one code object to a hash; the repr of a nested one would hold its address."""
     digest.update(code.co_code)
     digest.update(repr((code.co_names, code.co_varnames)).encode())
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             _digest_code(constant, digest)
-        else:
+        elif constant is None or constant != doc:
             digest.update(repr(constant).encode())

@@ -65,6 +65,17 @@ class Streams:
             self._keys[purpose] = tuple(int(w) for w in tree.generate_state(2, np.uint32))
         return self._keys[purpose]
 
+    def keys(self, purposes, high=0):
+        """Return the keys of some purposes as one array, `high` folded into each second word."""
+        if (purposes, high) not in self._keys:
+            words = [w for p in purposes for w in (self.key(p)[0], self.key(p)[1] ^ high)]
+            self._keys[purposes, high] = np.array(words, np.int64)
+        return self._keys[purposes, high]
+
+    def peek(self, purpose):
+        """Return the number of the next step."""
+        return int(self.steps[purpose])
+
     def take(self, purpose, count=1):
         """Return the number of the next step and advance the counter by `count`."""
         step = int(self.steps[purpose])

@@ -50,6 +50,7 @@ from rpusim.periphery.settings import IOParameters
 __all__ = ["Periphery"]
 
 MASK = 0xFFFFFFFF
+SMALLEST = 1.2e-38  # below the normal numbers a scale has no reciprocal: such a vector is zero
 INFINITY_BITS = 0x7F800000
 FINE, EXCEEDED, NOT_FINITE = 0, 1, 2  # what became of a vector
 BLOCK = 64
@@ -165,7 +166,7 @@ def pass_panels(
             if s.perfect == 0.0:
                 alpha = scale_of(bits_float(np.int32(top)), s)
                 reduction = np.float32(1 << turn)
-                if alpha > 0.0:
+                if alpha > SMALLEST:
                     scale[b] = 1.0 / alpha / reduction
                 factor[b] = s.out_scale * alpha * reduction
             else:
@@ -210,6 +211,8 @@ def pass_inputs(panel, lanes, n, number, turn, z, u, s, k0, k1):
         for e in range(n * lanes):
             panel[e] = prepare(panel[e], s, 0.0, 0.0)
         return
+    z[:] = 0.0
+    u[:] = 0.0
     for line in range(-(-n // 4)):
         draw_lines(line, lanes, number, turn, INPUT_NOISE, s.inp_noise, z, k0, k1)
         draw_dithers(line, lanes, number, turn, INPUT_ROUND, s.inp_dither, u, k0, k1)
@@ -274,7 +277,7 @@ def pass_plainly(
         square = np.float32(0.0)
         if s.perfect == 0.0:
             alpha = scale_of(np.max(np.abs(x[row])), s)
-            scale = 1.0 / alpha / reduction if alpha > 0.0 else np.float32(0.0)
+            scale = 1.0 / alpha / reduction if alpha > SMALLEST else np.float32(0.0)
             for j in range(n):
                 z = u = np.float32(0.0)
                 if s.inp_noise > 0.0:

@@ -56,7 +56,8 @@ class Preset:
     def __call__(self, **changes: Any) -> Any:
         """Return the configuration, with some fields changed."""
         values = {k: v() if isinstance(v, Preset) else v for k, v in self.values.items()}
-        return self.base(**{**values, **changes})
+        made = self.base(**values)
+        return made.replace(**changes) if changes else made
 
     def __repr__(self) -> str:
         return f"<preset {self.__name__}: {self.about}>"

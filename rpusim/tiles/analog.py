@@ -102,10 +102,11 @@ class AnalogTile(Tile):
         where = f"{type(self).__name__}.forward"
         x2, lead = as_vectors(x, self.in_size, f"{where}: x", "inputs")
         x2 = self._mapping.with_line(x2)
-        first = self._streams.take(Purpose.FORWARD, len(x2))
+        first = self._streams.peek(Purpose.FORWARD)
         m, key = self._mapping, self._streams.key(Purpose.FORWARD)
         offset = self._no_offset[: self.out_size] if m.bias is None else m.bias
         y = self._forward(x2, self.crossbar.weights, m.scales, offset, first, key, where)
+        self._streams.take(Purpose.FORWARD, len(x2))  # not if it was refused
         self.stats.reads_forward += len(x2)
         return y if len(lead) == 1 else y.reshape(*lead, self.out_size)
 
@@ -126,10 +127,11 @@ class AnalogTile(Tile):
         m, cols = self._mapping, self.crossbar.shape[1]
         if m.scaled:
             d2 = d2 * m.scales
-        first = self._streams.take(Purpose.BACKWARD, len(d2))
+        first = self._streams.peek(Purpose.BACKWARD)
         key, gain, offset = self._streams.key(Purpose.BACKWARD), self._no_gain, self._no_offset
         weights = self.crossbar.weights
         x = self._backward(d2, weights, gain[:cols], offset[:cols], first, key, where)
+        self._streams.take(Purpose.BACKWARD, len(d2))
         self.stats.reads_backward += len(d2)
         if m.analog_bias:
             x = np.ascontiguousarray(x[:, :-1])
@@ -176,16 +178,14 @@ class AnalogTile(Tile):
 
     def drift_weights(self, delta_t: float = 1.0) -> None:
         """Let a time pass, in the unit of the device's ``drift.t_0``."""
-        if not (np.isreal(delta_t) and np.isfinite(delta_t) and delta_t >= 0.0):
-            raise DataError(f"drift_weights: delta_t must be a time >= 0, got {delta_t!r}.")
-        self.crossbar.drift(float(delta_t))
+        self.crossbar.drift(as_rate(delta_t, f"{type(self).__name__}.drift_weights: delta_t"))
 
     def reset_columns(self, start: int = 0, count: int = -1, prob: float = 1.0) -> None:
         """Reset `count` columns from `start` on, around the end (all if negative).
 
         Each device is reset with probability `prob`.
         """
-        if not 0.0 <= prob <= 1.0:
+        if as_rate(prob, f"{type(self).__name__}.reset_columns: prob") > 1.0:
             raise DataError(f"reset_columns: prob must be in 0..1, got {prob!r}.")
         cols = self.crossbar.shape[1]
         marked = np.zeros(cols, np.uint8)

@@ -59,4 +59,5 @@ def _numbers(a: Any, where: str) -> np.ndarray:
         raise DataError(f"{where} must be an array of numbers: {error}") from error
     if array.dtype.kind not in "fiub":
         raise DataError(f"{where} must hold real numbers, got {array.dtype}.")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # becomes infinity, which is refused
+        return array.astype(np.float32)

@@ -18,8 +18,9 @@ def linear_operator(tile: Any) -> LinearOperator:
 
     def multiply(x: np.ndarray) -> np.ndarray:
         y = tile.forward(np.asarray(x).T.reshape(-1, tile.in_size))
-        if tile.bias is not None:
-            y = y - tile.bias
+        bias = tile.get_weights()[1]
+        if bias is not None:
+            y = y - bias
         return y.T.reshape((tile.out_size, *np.shape(x)[1:])).astype(np.float64)
 
     def multiply_transposed(d: np.ndarray) -> np.ndarray:

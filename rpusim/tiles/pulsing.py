@@ -10,7 +10,7 @@ import numpy as np
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.law import BoundLaw
-from rpusim.kernels.streams import MASK, Purpose, Streams
+from rpusim.kernels.streams import MASK, Purpose
 from rpusim.pulses.aggregate import aggregate_plainly, aggregate_rows
 from rpusim.pulses.exact import clip_rows, count_rows, exact_rows, subtract_rows
 from rpusim.pulses.plan import check_pairs, plan
@@ -23,6 +23,8 @@ __all__ = ["Pulser", "subtract"]
 
 # nanoseconds of one core, to judge whether threads pay
 PER_DEVICE, PER_WORD, PER_SLOT, PER_PRODUCT = 10.0, 1.0, 0.3, 0.15
+
+UPDATE_KEYS = (Purpose.UPDATE_BATCH, Purpose.UPDATE_PULSE)
 
 
 class Pulser:
@@ -41,7 +43,6 @@ class Pulser:
     def __init__(self, law: BoundLaw, depends_on_weight: bool, backend: str) -> None:
         self._law, self._sums, self._backend = law, not depends_on_weight, backend
         self._rows: dict[Any, Callable[..., int]] = {}
-        self._keys: tuple[int, np.ndarray] | None = None
 
     def update(
         self,
@@ -87,27 +88,18 @@ class Pulser:
         total = np.zeros((w.shape[0], 2), np.int64)
         for chunk in chunks(drawn):
             t = trains(x, d, drawn, chunk, settings, first, keys, backend)
-            step, noise_keys = self._noise(streams)
+            step = streams.take(Purpose.UPDATE_BATCH)
+            noise_keys = streams.keys(UPDATE_KEYS, step >> 32)
             each = PER_WORD * len(t.offsets) if self._sums else PER_SLOT * chunk[2]
             work = w.size * (PER_DEVICE + each)
             sides = (t.xw, t.xs, t.dw, t.ds, t.offsets)
-            args = (w, crossbar.planes, crossbar._model, *sides, step, noise_keys, hits, total)
+            args = (w, crossbar.planes, crossbar._model, *sides, step & MASK, noise_keys, hits, total)
             split(rows, w.shape[0], work, *args)
             if counts.size:
                 count = kernel(count_rows, backend, coincide=meet)
                 split(count, w.shape[0], work, *sides, *counts)
         report.pulses_up, report.pulses_down = np.add.reduce(total).tolist()
         return report
-
-    def _noise(self, streams: Streams) -> tuple[int, np.ndarray]:
-        """Return the step of a chunk's noise, and the keys for sums and for pulses."""
-        step = streams.take(Purpose.UPDATE_BATCH)
-        if self._keys is None or step >> 32 != self._keys[0]:
-            b0, b1 = streams.key(Purpose.UPDATE_BATCH)
-            p0, p1 = streams.key(Purpose.UPDATE_PULSE)
-            high = step >> 32
-            self._keys = (high, np.array([b0, b1 ^ high, p0, p1 ^ high], np.int64))
-        return step & MASK, self._keys[1]
 
     def _kernel(self, meet: Callable[..., Any]) -> Callable[..., int]:
         """Return the kernel over rows for one way in which trains coincide."""

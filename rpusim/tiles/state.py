@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import warnings
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from rpusim.config import Config
-from rpusim.errors import ClippedWeightsWarning, DataError, ShapeError, StateError
+from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, ShapeError, StateError
 
 __all__ = ["load", "restore_tile", "save", "tile_state"]
 
@@ -38,7 +36,7 @@ def tile_state(tile: Any) -> dict[str, np.ndarray]:
 def restore_tile(tile: Any, state: Mapping[str, np.ndarray]) -> None:
     """Continue from `state`; raise before anything changes if it does not fit."""
     where, now = type(tile).__name__, tile_state(tile)
-    version = int(state["version"]) if "version" in state else 0
+    version = _version(state.get("version", 0), where)
     if version > VERSION:
         raise StateError(
             f"{where}: the state has version {version}, this rpusim reads up to {VERSION}."
@@ -64,10 +62,19 @@ def restore_tile(tile: Any, state: Mapping[str, np.ndarray]) -> None:
                 f"{where}.load_state_dict: {name} must be {value.dtype}, "
                 f"got {np.asarray(state[name]).dtype}."
             )
+        if value.dtype.kind == "f" and np.isnan(state[name]).any():
+            raise DataError(f"{where}.load_state_dict: {name} must not hold NaN.")
     tile._streams.restore(state)
     tile.crossbar.restore(state)
     tile._mapping.restore(state)
     tile.stats.restore(state["ledger"])
+
+
+def _version(value: Any, where: str) -> int:
+    array = np.asarray(value)
+    if array.shape != () or array.dtype.kind not in "iu":
+        raise StateError(f"{where}.load_state_dict: version must be an integer, got {value!r}.")
+    return int(array)
 
 
 def save(path: str | os.PathLike[str], obj: Any) -> None:
@@ -93,14 +100,14 @@ def save(path: str | os.PathLike[str], obj: Any) -> None:
     arrays = {f"state/{name}": value for name, value in obj.state_dict().items()}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     path = os.fspath(path)
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, beside = tempfile.mkstemp(suffix=".npz", prefix=".rpusim-", dir=folder)
+    beside = f"{path}.{os.getpid()}.part"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(beside, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         os.replace(beside, path)
     except BaseException:
-        os.unlink(beside)
+        if os.path.exists(beside):
+            os.unlink(beside)
         raise
 
 
@@ -129,42 +136,36 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
-        if header["format"] != "rpusim":
-            raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+        kind, version, foreign = header["kind"], header["version"], header["format"] != "rpusim"
+        foreign = foreign or not isinstance(version, int) or not isinstance(kind, str)
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # a damaged file can fail in any way
         raise StateError(f"{path!r} is not a complete file of rpusim.save: {error}") from error
-    if header["version"] > VERSION:
-        raise StateError(
-            f"{path!r} has version {header['version']}, this rpusim reads up to {VERSION}."
-        )
+    if foreign:
+        raise StateError(f"{path!r} is not a complete file of rpusim.save: another format.")
+    if version > VERSION:
+        raise StateError(f"{path!r} has version {version}, this rpusim reads up to {VERSION}.")
     state = {name.removeprefix("state/"): value for name, value in arrays.items()}
     if into is None:
         if not header.get("tile"):
             raise StateError(
                 f"{path!r} holds a {header['kind']}; load it with load(path, into=...)."
             )
-        into = _make(header)
+        into = _make(header, path)
     into.load_state_dict(state)
     return into
 
 
-def _make(header: Mapping[str, Any]) -> Any:
+def _make(header: Mapping[str, Any], path: str) -> Any:
     """Build an empty tile of the kind that a header describes."""
     import rpusim.tiles as tiles
 
-    config = Config.from_dict(header["rpu_config"])
-    kind = getattr(tiles, header["kind"])
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ClippedWeightsWarning
-        )  # of weights that are replaced at once
-        return kind(
-            header["out_size"],
-            header["in_size"],
-            config,
-            header["bias"],
-            rng=0,
-            backend=header["backend"],
-        )
+    try:
+        config, kind = Config.from_dict(header["rpu_config"]), getattr(tiles, header["kind"])
+        sizes = (header["out_size"], header["in_size"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ClippedWeightsWarning)  # of weights replaced at once
+            return kind(*sizes, config, header["bias"], rng=0, backend=header["backend"])
+    except (KeyError, AttributeError, TypeError, ConfigError) as error:
+        raise StateError(f"{path!r} describes no tile that this rpusim has: {error}") from error
