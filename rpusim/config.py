@@ -40,12 +40,15 @@ class Config:
             if isinstance(field, dataclasses.Field) and "companion" in field.metadata:
                 annotations[f"{name}_dtod"] = float
                 setattr(cls, f"{name}_dtod", field.metadata["companion"])
-        for name, value in list(cls.__dict__.items()):  # a new default for an inherited field
-            old = getattr(cls.__mro__[1], "__dataclass_fields__", {}).get(name)
-            if old is not None and name not in annotations:
-                annotations[name] = old.type
+        base = cls.__mro__[1]
+        inherited = dataclasses.fields(base) if dataclasses.is_dataclass(base) else ()
+        for old in inherited:  # a new default, without annotation, for one of these
+            if old.name in cls.__dict__ and old.name not in annotations:
+                annotations[old.name] = old.type
+                value = cls.__dict__[old.name]
                 if not isinstance(value, dataclasses.Field):
-                    setattr(cls, name, dataclasses.field(default=value, metadata=old.metadata))
+                    new = dataclasses.field(default=value, metadata=old.metadata)
+                    setattr(cls, old.name, new)
         cls.__annotations__ = annotations
         dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)
         cls.__init__ = _explain_unknown(cls.__init__)  # type: ignore[method-assign]

@@ -86,7 +86,9 @@ def dead_links(page):
 def run_doctest(test):
     """Run one doctest; return how many examples it had, fail with its own report."""
     report = []
-    result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(
+        test, out=report.append, clear_globs=False
+    )
     assert not result.failed, "\n" + "".join(report)
     return result.attempted
 

@@ -2,7 +2,7 @@
 
 A pulsed device is a configuration, a law (the scalar function `pulse`) and a factory of the arrays
 that differ from device to device; the loops over crosspoints and pulses live in
-`rpusim.pulses.update`.
+`rpusim.pulses.walk`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ __all__ = ["Device", "PulsedDevice"]
 
 class Device(Config):
     """Base of everything that can stand at the crosspoints of a tile."""
+
+
+def check_lifetime(device: Any) -> None:
+    """Refuse a lifetime below one step."""
+    if 0.0 < device.lifetime < 1.0:
+        name = type(device).__name__
+        raise ConfigError(
+            f"{name}.lifetime must be 0 (none) or >= 1 step, got {device.lifetime!r}."
+        )
 
 
 class PulsedDevice(Device):
@@ -106,10 +115,7 @@ class PulsedDevice(Device):
         """Refuse windows without width, lifetimes below one step and steps float32 cannot add."""
         super().check()
         name = type(self).__name__
-        if 0.0 < self.lifetime < 1.0:
-            raise ConfigError(
-                f"{name}.lifetime must be 0 (none) or >= 1 step, got {self.lifetime!r}."
-            )
+        check_lifetime(self)
         largest = max(self.w_max, -self.w_min)
         if self.dw_min < 4.0 * np.finfo(np.float32).eps * largest:
             raise ConfigError(
@@ -126,6 +132,8 @@ class PulsedDevice(Device):
 
     def bound_law(self) -> BoundLaw:
         """Return the law as functions of a crossbar's arrays."""
+        if self.draws not in (1, 2, 4):
+            raise ConfigError(f"{type(self).__name__}.draws must be 1, 2 or 4, got {self.draws!r}.")
         quiet = self.noise_parameters is not None and not any(
             getattr(self, name) for name in self.noise_parameters
         )

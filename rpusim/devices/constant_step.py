@@ -13,7 +13,7 @@ class ConstantStepDevice(PulsedDevice):
     .. math:: \Delta w_\pm = \pm \Delta_\pm (1 + \sigma z), \qquad \sigma = \text{dw\_min\_std}
 
     and the weight stays within the device's bounds. Hidden state: none. Where a bound is out of
-    reach the sum of a batch's pulses is drawn at once, see `rpusim.pulses.update`.
+    reach the sum of a batch's pulses is drawn at once, see `rpusim.pulses.aggregate`.
 
     Notes
     -----

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rpusim.config import param
-from rpusim.devices.base import Device
+from rpusim.devices.base import Device, check_lifetime
 from rpusim.devices.drift import SimpleDriftParameter
 
 __all__ = ["FloatingPointDevice", "IdealDevice"]
@@ -18,6 +18,11 @@ class IdealDevice(Device):
         0.0, low=0.0, unit="steps", doc="decay constant in optimizer steps; 0: none"
     )
     reset_std: float = param(0.01, low=0.0, unit="weight", doc="noise of each reset")
+
+    def check(self) -> None:
+        """Refuse lifetimes below one step."""
+        super().check()
+        check_lifetime(self)
 
 
 class FloatingPointDevice(Device):
@@ -34,3 +39,8 @@ class FloatingPointDevice(Device):
     drift: SimpleDriftParameter = param(
         SimpleDriftParameter(), doc="drift with time, on request only"
     )
+
+    def check(self) -> None:
+        """Refuse lifetimes below one step."""
+        super().check()
+        check_lifetime(self)

@@ -92,7 +92,8 @@ def mark(function, names=None):
 def _bind(function, target, entry, cache, names):
     _check(function)
     code = function.__code__
-    space = {"__builtins__": __builtins__, "__name__": function.__module__ or "__main__"}
+    # one module for all: machine code from the disk looks its functions' module up by name
+    space = {"__builtins__": __builtins__, "__name__": __name__}
     for name in _globals_used(code):
         if name in names:
             value = names[name]
@@ -112,14 +113,15 @@ def _bind(function, target, entry, cache, names):
         space[name] = _float32(value)
     copy = types.FunctionType(_float32_literals(code), space, function.__name__)
     copy.__doc__ = function.__doc__
-    copy.__module__ = space["__name__"]
+    copy.__module__ = __name__
+    # also of inner functions: two kernels from the disk must not share a symbol by chance
+    copy.__qualname__ = f"{function.__name__}_{mark(function, names)}"
     if target in compilers:
         return compilers[target](copy)
     options = {"nogil": True, "error_model": "numpy"}
     if not entry:
         inline = not getattr(function, "stands_apart", False)
         return numba.njit(forceinline=inline, **options)(copy)
-    copy.__qualname__ = f"{function.__name__}_{mark(function, names)}"
     return numba.njit(cache=cache, **options)(copy)
 
 

@@ -62,7 +62,7 @@ def bind_law(pulse, planes, parameters, state=(), draws=1):
     noise = "z0" if draws < 2 else "(" + ", ".join(f"z{n}" for n in range(draws)) + ")"
     results = ", ".join(["new", *(f"s{n}" for n in range(len(state)))])
     space = {
-        "__name__": pulse.__module__,
+        "__name__": __name__,
         "pulse": pulse,
         "Device": namedtuple("Device", fields),
         "Model": namedtuple("Model", parameters),

@@ -6,7 +6,7 @@ Bodies call the plain functions below; `bind` puts the target's own instruction 
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.core.extending import intrinsic
 
 __all__ = ["popcount", "compress", "float_bits", "bits_float", "native"]
@@ -79,5 +79,7 @@ native = {
     ("cpu", float_bits): _float_bits_cpu,
     ("cpu", bits_float): _bits_float_cpu,
 }
-if llvm.get_process_triple().startswith("x86_64") and llvm.get_host_cpu_features().get("bmi2"):
+_for_this_cpu = not (config.CPU_NAME or config.CPU_FEATURES)  # or for the one Numba was told of
+_x86 = llvm.get_process_triple().startswith("x86_64")
+if _x86 and _for_this_cpu and llvm.get_host_cpu_features().get("bmi2"):
     native["cpu", compress] = _compress_x86

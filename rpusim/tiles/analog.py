@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.errors import DataError, ShapeError
+from rpusim.errors import ShapeError
 from rpusim.kernels.streams import Purpose
 from rpusim.periphery.mvm import Periphery
 from rpusim.tiles.arguments import as_rate, as_vectors
@@ -178,15 +178,14 @@ class AnalogTile(Tile):
 
     def drift_weights(self, delta_t: float = 1.0) -> None:
         """Let a time pass, in the unit of the device's ``drift.t_0``."""
-        self.crossbar.drift(as_rate(delta_t, f"{type(self).__name__}.drift_weights: delta_t"))
+        self.crossbar.drift(as_rate(delta_t, "drift_weights: delta_t", "a time >= 0"))
 
     def reset_columns(self, start: int = 0, count: int = -1, prob: float = 1.0) -> None:
         """Reset `count` columns from `start` on, around the end (all if negative).
 
         Each device is reset with probability `prob`.
         """
-        if as_rate(prob, f"{type(self).__name__}.reset_columns: prob") > 1.0:
-            raise DataError(f"reset_columns: prob must be in 0..1, got {prob!r}.")
+        prob = as_rate(prob, "reset_columns: prob", "in 0..1", 1.0)
         cols = self.crossbar.shape[1]
         marked = np.zeros(cols, np.uint8)
         marked[np.arange(start, start + (cols if count < 0 else count)) % cols] = 1

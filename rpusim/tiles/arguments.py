@@ -19,12 +19,12 @@ def as_size(size: Any, where: str) -> int:
     return int(size)
 
 
-def as_rate(rate: Any, where: str) -> float:
-    """Return a finite number >= 0."""
-    number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
-    if not (number and 0.0 <= rate < math.inf):
-        raise DataError(f"{where} must be a number >= 0, got {rate!r}.")
-    return float(rate)
+def as_rate(value: Any, where: str, must: str = "a number >= 0", top: float = math.inf) -> float:
+    """Return a finite number in 0..`top`; `must` tells in errors what it has to be."""
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not (number and 0.0 <= value <= top and value < math.inf):
+        raise DataError(f"{where} must be {must}, got {value!r}.")
+    return float(value)
 
 
 def as_vectors(a: Any, size: int, where: str, kind: str) -> tuple[np.ndarray, tuple[int, ...]]:

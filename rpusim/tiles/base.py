@@ -162,6 +162,11 @@ class Tile:
         self.crossbar.set_hidden_parameters(changes, recompute_derived)
 
     @property
+    def pulse_counts(self) -> dict[str, np.ndarray]:
+        """Pulses that each device got, ``up`` and ``down``; needs ``count_pulses=True``."""
+        return self._pulsed().pulse_counts()
+
+    @property
     def weight_granularity(self) -> float:
         """Weight change by which pulses are counted; assign to override the device's own figure."""
         return self._pulsed().granularity

@@ -145,6 +145,7 @@ class Crossbar:
         """Write weights, limited to the devices' bounds; return how many that changed."""
         self.persistent[:] = weights
         clipped = self._clip()
+        self._carry[:] = 0.0
         self._touched(np.ones(self.shape, np.uint8), set_by_user=True)
         return clipped
 
@@ -182,7 +183,11 @@ class Crossbar:
         hits = np.zeros(self.shape, np.uint8)
         marked = columns.astype(np.uint8)
         args: tuple[Any, ...] = (hits, self.plane("reset_bias"), *self._bounds(), marked)
-        args += (self.device.reset_std, prob, *self.streams.draw(Purpose.RESET))
+        args += (
+            np.float32(self.device.reset_std),
+            np.float32(prob),
+            *self.streams.draw(Purpose.RESET),
+        )
         self._run(reset_rows, self.persistent, *args)
         self._touched(hits)
 
@@ -202,13 +207,23 @@ class Crossbar:
         names = ("nu_std", "wg_ratio", "g_offset", "w_offset", "nu_k", "log_g0", "w_noise_std")
         settings = np.array([getattr(p, name) for name in names], np.float32)
         args = (self.persistent, self._start, self._since, self.plane("drift_nu"), *self._bounds())
+        before = self.persistent.copy()
         if self._run(drift_rows, *args, settings, clock, *self.streams.draw(Purpose.DRIFT)):
             raise StateError(
                 "drift: nu_k needs positive conductances; choose g_offset and w_offset so that "
                 "(w - w_offset) / wg_ratio + g_offset > 0 for all weights."
             )
         self.clock = clock
-        self._rewrite(np.ones(self.shape, np.uint8))
+        self._rewrite(self.persistent != before)
+
+    def pulse_counts(self) -> dict[str, np.ndarray]:
+        """Return how many pulses each device got, ``up`` and ``down``, if it counts them."""
+        if not self.device.count_pulses:
+            name = type(self.device).__name__
+            raise StateError(
+                f"pulses are not counted: make the tile with {name}(count_pulses=True)."
+            )
+        return {"up": self._counts[0].copy(), "down": self._counts[1].copy()}
 
     # ---------------------------------------------------------------- state
 
@@ -264,8 +279,6 @@ class Crossbar:
 
     def _touched(self, hits: np.ndarray, set_by_user: bool = False) -> None:
         """Note that some devices were written: their drift restarts, their write noise is new."""
-        if self._carry.size:
-            self._carry[hits != 0] = 0.0
         if self._since.size:
             self._start[hits != 0] = self.persistent[hits != 0]
             self._since[hits != 0] = self.clock
@@ -276,7 +289,7 @@ class Crossbar:
 
     def _rewrite(self, hits: np.ndarray) -> None:
         if self.weights is not self.persistent and hits.any():
-            args = (self.persistent, hits.astype(np.uint8), self.device.write_noise)
+            args = (self.persistent, hits.astype(np.uint8), np.float32(self.device.write_noise))
             self._run(rewrite_rows, self.weights, *args, *self.streams.draw(Purpose.WRITE))
 
     def _run(self, rows: Callable[..., int], *args: Any) -> int:

@@ -93,7 +93,16 @@ class Pulser:
             each = PER_WORD * len(t.offsets) if self._sums else PER_SLOT * chunk[2]
             work = w.size * (PER_DEVICE + each)
             sides = (t.xw, t.xs, t.dw, t.ds, t.offsets)
-            args = (w, crossbar.planes, crossbar._model, *sides, step & MASK, noise_keys, hits, total)
+            args = (
+                w,
+                crossbar.planes,
+                crossbar._model,
+                *sides,
+                step & MASK,
+                noise_keys,
+                hits,
+                total,
+            )
             split(rows, w.shape[0], work, *args)
             if counts.size:
                 count = kernel(count_rows, backend, coincide=meet)

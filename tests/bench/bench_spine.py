@@ -4,9 +4,10 @@
     python tests/bench/bench_spine.py --reference /path/to/other/bin/python
     python tests/bench/bench_spine.py --cores 2 --rounds 5
 
-Both sides run in alternation, in processes of their own pinned to the same cores, so that a busy machine slows
-both; the table shows the median of the rounds and the ratio. The other Python needs aihwkit 1.1.0, torch 2.10.0
-and scikit-learn: see docs/developer/benchmarks.md. Collected by no test run.
+Both sides run in alternation, in processes of their own pinned to the same cores, so that a busy
+machine slows both; the table shows the median of the rounds and the ratio. The other Python needs
+aihwkit 1.1.0, torch 2.10.0 and scikit-learn: see docs/developer/benchmarks.md. Collected by no test
+run.
 """
 
 from __future__ import annotations

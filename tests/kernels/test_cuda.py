@@ -1,4 +1,4 @@
-"""The same laws on the CUDA grid: whole updates in Numba's simulator, laws as PTX where NVVM exists."""
+"""The same laws on the CUDA grid: updates in Numba's simulator, laws as PTX where that compiles."""
 
 import os
 import subprocess
@@ -29,14 +29,16 @@ SIMULATE = """
     assert simulated()
     rng = np.random.default_rng(0)
     x, d = rng.normal(size=(3, 6)).astype("f4"), rng.normal(size=(3, 5)).astype("f4")
-    for device in (rs.ConstantStepDevice(dw_min=0.02), rs.LinearStepDevice(), rs.SoftBoundsDevice(), Cubic()):
+    steep = rs.ConstantStepDevice(dw_min=0.02)
+    for device in (steep, rs.LinearStepDevice(), rs.SoftBoundsDevice(), Cubic()):
         here, there = (rs.AnalogTile(5, 6, device, rng=4) for _ in range(2))
         here.update(x, d, 0.1)
         box, settings = there.crossbar, there.rpu_config.update
         planned = plan(x, d, 0.1, box.granularity, settings)
         keys = (*box.streams.key(Purpose.TRAIN_X), *box.streams.key(Purpose.TRAIN_D))
         t = trains(x, d, planned, chunks(planned)[0], settings, 0, keys)
-        step, noise = box.streams.take(Purpose.UPDATE_BATCH), box.streams.keys((Purpose.UPDATE_BATCH, Purpose.UPDATE_PULSE))
+        step = box.streams.take(Purpose.UPDATE_BATCH)
+        noise = box.streams.keys((Purpose.UPDATE_BATCH, Purpose.UPDATE_PULSE))
         body = walk_plainly if device.step_depends_on_weight else aggregate_plainly
         names = {**device.bound_law()._asdict(), "coincide": coincide}
         hits, counts = np.zeros((0, 0), np.uint8), np.zeros((5, 2), np.int64)
