@@ -5,7 +5,6 @@ The equations stand in `rpusim.periphery.mvm`, the scalar laws in `rpusim.periph
 
 import numpy as np
 
-from rpusim.kernels.bind import apart
 from rpusim.kernels.primitives import bits_float, float_bits
 from rpusim.kernels.product import LANES, fma, multiply_panel
 from rpusim.kernels.random import normals4
@@ -107,7 +106,6 @@ def pass_panels(
     return status
 
 
-@apart
 def pass_inputs(panel, lanes, n, number, turn, z, u, s, k0, k1):
     """Pass all inputs of a panel through the DAC, four lines at a time if something is drawn."""
     if s.inp_noise == 0.0 and s.inp_dither == 0.0:
@@ -125,7 +123,6 @@ def pass_inputs(panel, lanes, n, number, turn, z, u, s, k0, k1):
                 panel[start + b] = prepare(panel[start + b], s, u[r, b], z[r, b])
 
 
-@apart
 def pass_outputs(out, lanes, m, number, turn, z, u, zw, norm, peak, s, k0, k1):
     """Pass all outputs of a panel through noise and ADC; `peak` is each vector's largest output."""
     z[:] = 0.0
@@ -142,7 +139,6 @@ def pass_outputs(out, lanes, m, number, turn, z, u, zw, norm, peak, s, k0, k1):
                 out[start + b] = clip(a, s.out_bound) if s.out_bound > 0.0 else a
 
 
-@apart
 def draw_lines(line, lanes, number, turn, stage, strength, z, k0, k1):
     """Fill `z`, (4, LANES), with normals for four lines of all vectors, if of any strength."""
     if strength > 0.0:
@@ -153,7 +149,6 @@ def draw_lines(line, lanes, number, turn, stage, strength, z, k0, k1):
             )
 
 
-@apart
 def draw_dithers(line, lanes, number, turn, stage, strength, u, k0, k1):
     """Fill `u`, (4, LANES), with dithers for four lines of all vectors, if they are asked for."""
     if strength > 0.0:

@@ -39,12 +39,9 @@ for size, batch in ((512, 32), (1024, 512), (64, 10)):
     tile = AnalogTile(size, size, SingleRPUConfig(device=ConstantStepDevice()))
     v = torch.randn(batch, size) * 0.1
     repeats = 200 if size == 64 else 9
-    out[f"forward {size} x {size}, batch {batch}"] = median(
-        lambda t=tile, v=v: t.forward(v), repeats
-    )
-    out[f"backward {size} x {size}, batch {batch}"] = median(
-        lambda t=tile, v=v: t.backward(v), repeats
-    )
+    what = f"{size} x {size}, batch {batch}"
+    out[f"forward {what}"] = median(lambda t=tile, v=v: t.forward(v), repeats)
+    out[f"backward {what}"] = median(lambda t=tile, v=v: t.backward(v), repeats)
 
 try:
     from sklearn.datasets import load_digits

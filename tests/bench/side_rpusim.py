@@ -32,12 +32,9 @@ for size, batch in ((512, 32), (1024, 512), (64, 10)):
     v = (rng.normal(size=(batch, size)) * 0.1).astype("f4")
     w = tile.get_weights()[0]
     repeats = 200 if size == 64 else 9
-    out[f"forward {size} x {size}, batch {batch}"] = median(
-        lambda t=tile, v=v: t.forward(v), repeats
-    )
-    out[f"backward {size} x {size}, batch {batch}"] = median(
-        lambda t=tile, v=v: t.backward(v), repeats
-    )
+    what = f"{size} x {size}, batch {batch}"
+    out[f"forward {what}"] = median(lambda t=tile, v=v: t.forward(v), repeats)
+    out[f"backward {what}"] = median(lambda t=tile, v=v: t.backward(v), repeats)
     out[f"bare x @ w.T {what}"] = median(lambda v=v, w=w: v @ w.T, repeats)
 
 try:
