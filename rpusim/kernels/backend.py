@@ -83,6 +83,8 @@ def split(function, count, work, *args):
         The largest of what the calls returned.
     """
     global _pool
+    if work < 2 * WORTH_A_THREAD:
+        return function(0, count, *args)
     threads = min(get_num_threads(), count, int(work / WORTH_A_THREAD))
     if threads <= 1:
         return function(0, count, *args)

@@ -5,8 +5,6 @@ key, and a counter of its own that says how often the tile has done that; both a
 tile, so that a restored run continues with the draws that the interrupted one would have made.
 """
 
-import enum
-
 import numpy as np
 
 from rpusim.errors import ConfigError, StateError
@@ -14,9 +12,10 @@ from rpusim.errors import ConfigError, StateError
 __all__ = ["Purpose", "Streams"]
 
 MASK = 0xFFFFFFFF
+PURPOSES = 15
 
 
-class Purpose(enum.IntEnum):
+class Purpose:
     """What a draw is for; the numbers are part of the stream, so they never change meaning."""
 
     FABRICATE = 0
@@ -26,14 +25,11 @@ class Purpose(enum.IntEnum):
     TRAIN_X = 4
     TRAIN_D = 5
     UPDATE_BATCH = 6
-    UPDATE_WORD = 7
     UPDATE_PULSE = 8
     WRITE = 9
-    DECAY = 10
     DIFFUSION = 11
     DRIFT = 12
     RESET = 13
-    READ = 14
 
 
 class Streams:
@@ -55,7 +51,7 @@ class Streams:
     def __init__(self, rng=None, path=()):
         self.seed = _seed(rng)
         self.path = tuple(path)
-        self.steps = np.zeros(max(Purpose) + 1, np.int64)
+        self.steps = np.zeros(PURPOSES, np.int64)
         self._keys = {}
 
     def key(self, purpose):

@@ -62,8 +62,8 @@ class Trains:
             self.xw, self.dw = np.zeros((words, cols)), np.zeros((words, rows))
             self.xs, self.ds = np.zeros((words, cols), np.int64), np.zeros((words, rows), np.int64)
         else:
-            self.xw, self.xs = np.zeros((2, words, cols), np.int64)
-            self.dw, self.ds = np.zeros((2, words, rows), np.int64)
+            self.xw, self.xs = np.zeros((words, cols), np.int64), np.zeros((words, cols), np.int64)
+            self.dw, self.ds = np.zeros((words, rows), np.int64), np.zeros((words, rows), np.int64)
         self.offsets = np.zeros(words, np.int64)
 
 
@@ -101,7 +101,8 @@ def trains(
     x_res, d_res = settings.res, settings.res
     if implicit:
         x_res, d_res = settings.x_res_implicit, settings.d_res_implicit
-    x_res, d_res = (1.0 / r if r > 1.0 else r for r in (x_res, d_res))
+    x_res = 1.0 / x_res if x_res > 1.0 else x_res
+    d_res = 1.0 / d_res if d_res > 1.0 else d_res
     if settings.pulse_type in STOCHASTIC:
         made = Trains(-(-slots // SLOTS), x.shape[1], d.shape[1], counted=False)
         fire = kernel(fire_slots, backend)

@@ -1,5 +1,6 @@
 """The reference's side of `bench_spine.py`: run by a Python that has aihwkit and torch."""
 
+import itertools
 import json
 import os
 import time
@@ -35,6 +36,12 @@ for name, device in (("constant", ConstantStepDevice()), ("soft bounds", SoftBou
         tile = AnalogTile(512, 512, SingleRPUConfig(device=device))
         tile.set_learning_rate(rate)
         out[f"update {name}, BL {bl}"] = median(lambda t=tile: t.update(x, d))
+        tile = AnalogTile(512, 512, SingleRPUConfig(device=device))
+        tile.set_learning_rate(rate)
+        signs = itertools.cycle((d, -d))
+        out[f"update {name}, BL {bl}, to and fro"] = median(
+            lambda t=tile, e=signs: t.update(x, next(e))
+        )
 for size, batch in ((512, 32), (1024, 512), (64, 10)):
     tile = AnalogTile(size, size, SingleRPUConfig(device=ConstantStepDevice()))
     v = torch.randn(batch, size) * 0.1

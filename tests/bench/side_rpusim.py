@@ -1,5 +1,6 @@
 """rpusim's side of `bench_spine.py`: prints seconds by name as one line of JSON."""
 
+import itertools
 import json
 import time
 
@@ -27,6 +28,13 @@ for name, device in (("constant", rs.ConstantStepDevice()), ("soft bounds", rs.S
     for bl, rate in ((2, 0.01), (31, 1.0)):
         tile = rs.AnalogTile(512, 512, device, rng=1)
         out[f"update {name}, BL {bl}"] = median(lambda t=tile, r=rate: t.update(x, d, r))
+        tile = rs.AnalogTile(
+            512, 512, device, rng=1
+        )  # to and fro: weights do not pile up at bounds
+        signs = itertools.cycle((d, -d))
+        out[f"update {name}, BL {bl}, to and fro"] = median(
+            lambda t=tile, r=rate, e=signs: t.update(x, next(e), r)
+        )
 for size, batch in ((512, 32), (1024, 512), (64, 10)):
     tile = rs.AnalogTile(size, size, rs.ConstantStepDevice(), rng=1)
     v = (rng.normal(size=(batch, size)) * 0.1).astype("f4")
