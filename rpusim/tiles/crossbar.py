@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.config import nearest
 from rpusim.devices.base import PulsedDevice
 from rpusim.devices.drift import drift_rows
 from rpusim.devices.fabrication import Draw
 from rpusim.devices.operators import decay_rows, diffuse_rows, reset_rows, rewrite_rows
-from rpusim.errors import DataError, ShapeError, StateError
+from rpusim.errors import StateError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.streams import Purpose, Streams
 from rpusim.pulses.exact import clip_rows
 from rpusim.pulses.settings import UpdateParameters
+from rpusim.tiles.hidden import changed_planes
 from rpusim.tiles.ledger import UpdateReport
 from rpusim.tiles.pulsing import Pulser
 
@@ -109,31 +109,8 @@ class Crossbar:
         recompute_derived : bool
             Whether planes that follow from changed ones, and are not given, follow them.
         """
-        new = dict(zip(self.names, self.planes.copy(), strict=True))
-        known, persistent = [*self.hidden_parameters()], None
-        for name, values in changes.items():
-            if name not in known:
-                raise StateError(f"no hidden parameter is called {name!r}{nearest(name, known)}")
-            array = np.array(values, np.float64)
-            if array.shape != self.shape:
-                raise ShapeError(f"{name} must have shape {self.shape}, got {array.shape}.")
-            unbounded = name in ("max_bound", "min_bound")
-            if np.isnan(array).any() or not (unbounded or np.isfinite(array).all()):
-                raise DataError(f"{name} must be finite, got NaN or infinity.")
-            if name == "persistent_weights":
-                persistent = array.astype(np.float32)
-            elif name == "decay_scales":
-                new["decay_rates"] = (1.0 - array).astype(np.float32)
-            else:
-                new[name] = array.astype(np.float32)
-        if (new["min_bound"] > new["max_bound"]).any():
-            raise DataError("min_bound must not exceed max_bound for any device.")
-        if recompute_derived:
-            old = dict(zip(self.names, self.planes, strict=True))
-            moved = np.any([new[name] != old[name] for name in self.names], axis=0)
-            for name, values in self.device.rederive(old, new).items():
-                if name not in changes:
-                    new[name] = np.where(moved, values, new[name])
+        old = dict(zip(self.names, self.planes, strict=True))
+        new, persistent = changed_planes(self.device, old, changes, recompute_derived)
         self.planes[:] = np.stack([new[name] for name in self.names])
         before = self.persistent.copy()
         if persistent is not None:

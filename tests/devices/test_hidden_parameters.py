@@ -182,3 +182,12 @@ def test_a_negative_step_given_by_hand_goes_the_other_way():
     tile.set_hidden_parameters({"dwmin_up": -0.01 * SCALE})
     tile.update(-np.ones((1, 4)), np.ones((1, 3)), learning_rate=0.003)
     assert (tile.get_weights()[0] < 0.0).all()
+
+
+@pytest.mark.parametrize("name", ["decay_scales", "diffusion_rates", "drift_nu"])
+def test_what_the_configuration_has_switched_off_cannot_be_set(name):
+    tile = new_tile()
+    before = tile.get_hidden_parameters()
+    with pytest.raises(rs.StateError, match=f"{name} has no effect: make the tile with"):
+        tile.set_hidden_parameters({name: np.full(SHAPE, 0.5)})
+    assert_same(tile.get_hidden_parameters(), before)
