@@ -42,14 +42,21 @@ def bare_step(sign, local, model, c, z):
     raise NotImplementedError
 
 
-def settle(w, n_up, n_down, z, local, model, c):
-    """Return (weight after all pulses, whether no bound can have been met in any order of them)."""
+def steps(n_up, n_down, local, model, c):
+    """Return the mean step up, the mean step down, and the standard deviation of the sum."""
     rise = bare_step(np.float32(1.0), local, model, c, np.float32(0.0))
     fall = bare_step(np.float32(-1.0), local, model, c, np.float32(0.0))
     rise_std = bare_step(np.float32(1.0), local, model, c, np.float32(1.0)) - rise
     fall_std = bare_step(np.float32(-1.0), local, model, c, np.float32(1.0)) - fall
     up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
     spread = np.float32(math.sqrt(up * rise_std * rise_std + down * fall_std * fall_std))
+    return rise, fall, spread
+
+
+def settle(w, n_up, n_down, z, local, model, c):
+    """Return (weight after all pulses, whether no bound can have been met in any order of them)."""
+    rise, fall, spread = steps(n_up, n_down, local, model, c)
+    up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
     top = w + up * max(rise, 0.0) + down * max(fall, 0.0) + MARGIN * spread
     bottom = w + up * min(rise, 0.0) + down * min(fall, 0.0) - MARGIN * spread
     clear = (top < local[UPPER + c]) & (bottom > local[LOWER + c])
@@ -62,12 +69,8 @@ def path_is_clear(w, n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, 
 
     As in `settle`, but only within a word are all orders of the pulses allowed for.
     """
-    rise = bare_step(np.float32(1.0), local, model, c, np.float32(0.0))
-    fall = bare_step(np.float32(-1.0), local, model, c, np.float32(0.0))
-    rise_std = bare_step(np.float32(1.0), local, model, c, np.float32(1.0)) - rise
-    fall_std = bare_step(np.float32(-1.0), local, model, c, np.float32(1.0)) - fall
-    up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
-    margin = MARGIN * np.float32(math.sqrt(up * rise_std * rise_std + down * fall_std * fall_std))
+    rise, fall, spread = steps(n_up, n_down, local, model, c)
+    margin = MARGIN * spread
     highest = lowest = mean = w
     for q in range(xw.shape[0]):
         live = int(coincide(xw[q, j], dw[q, i], offsets[q]))

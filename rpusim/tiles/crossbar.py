@@ -77,8 +77,7 @@ class Crossbar:
         counts = shape if device.count_pulses else (0, 0)
         self._counts = np.zeros((2, *counts), np.int64)
         self._pulser = Pulser(device.bound_law(), device.step_depends_on_weight, backend)
-        values = [getattr(device, name) for name in device._model_names()]
-        self._model = np.array(values, np.float32)
+        self._model = np.array(device.model(), np.float32)
 
     # ---------------------------------------------------------------- access
 
@@ -132,7 +131,7 @@ class Crossbar:
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
         """Pulse the devices for a batch of vector pairs; see `Pulser.update`."""
-        tracked = self.weights is not self.persistent or self._since.size > 0
+        tracked = self._tracked()
         hits = np.zeros(self.shape if tracked else (0, 0), np.uint8)
         report = self._pulser.update(self, x, d, rate, settings, hits, self._counts)
         if tracked:
@@ -243,7 +242,7 @@ class Crossbar:
     @contextlib.contextmanager
     def _clock_running(self) -> Iterator[None]:
         """Let weights move without restarting their drift; redraw write noise where they did."""
-        if self.weights is self.persistent and not self._since.size:
+        if not self._tracked():
             yield
             return
         before = self.persistent.copy()
@@ -253,6 +252,10 @@ class Crossbar:
             age = np.maximum(self.clock - self._since, 1.0)
             self._start += moved * age ** self.plane("drift_nu")
         self._rewrite(moved != 0.0)
+
+    def _tracked(self) -> bool:
+        """Return whether it matters which devices were written."""
+        return self.weights is not self.persistent or self._since.size > 0
 
     def _touched(self, hits: np.ndarray, set_by_user: bool = False) -> None:
         """Note that some devices were written: their drift restarts, their write noise is new."""
