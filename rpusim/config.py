@@ -10,16 +10,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rpusim.config_fields import Choice, check_number, nearest, param, per_device
+from rpusim.config_fields import Choice, check_number, derived, nearest, param, per_device
 from rpusim.errors import ConfigError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Config", "Choice", "param", "per_device", "nearest"]
+__all__ = ["Config", "Choice", "derived", "param", "per_device", "nearest"]
 
 
 class Config:
@@ -59,12 +60,18 @@ class Config:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = _coerce(type(self), f, getattr(self, f.name))
-            object.__setattr__(self, f.name, value)
+            if f.init:
+                value = _coerce(type(self), f, getattr(self, f.name))
+                object.__setattr__(self, f.name, value)
         self.check()
 
     def check(self) -> None:
         """Check what one field alone cannot tell; raise `ConfigError`. Extend with ``super()``."""
+
+    def settle(self, **values: Any) -> None:
+        """Set `derived` fields; for use in `check`."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         where = type(self).__name__
@@ -85,7 +92,7 @@ class Config:
         return {
             f.name: getattr(self, f.name)
             for f in dataclasses.fields(self)  # type: ignore[arg-type]
-            if not changed or getattr(self, f.name) != f.default
+            if f.init and (not changed or getattr(self, f.name) != f.default)
         }
 
     def replace(self, **changes: Any) -> Self:
@@ -151,8 +158,11 @@ def _explain_unknown(init: Any) -> Any:
         where = type(self).__name__
         if args:
             raise ConfigError(f"{where} takes keywords only: {where}(field=value).")
-        names = [f.name for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        fields = {f.name: f.init for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        names = [name for name, given in fields.items() if given]
         for name in kwargs:
+            if name in fields and name not in names:
+                raise ConfigError(f"{where}.{name} follows from other fields: it cannot be set.")
             if name not in names:
                 raise ConfigError(f"{where} has no parameter {name!r}{nearest(name, names)}")
         init(self, **kwargs)
@@ -186,10 +196,25 @@ def _coerce(cls: type, field: Any, value: Any) -> Any:
     if isinstance(default, tuple):
         if isinstance(value, str) or not hasattr(value, "__iter__"):
             raise ConfigError(f"{where} must be a sequence, got {value!r}.")
-        return tuple(Config.from_dict(v) if isinstance(v, Mapping) else v for v in value)
+        return _items(where, value)
     if isinstance(default, str) and not isinstance(value, str):
         raise ConfigError(f"{where} must be text, got {value!r}.")
     return value
+
+
+def _items(where: str, value: Any) -> tuple[Any, ...]:
+    """Return a sequence of configurations, of numbers, or of rows of numbers as a tuple."""
+    items: list[Any] = []
+    for item in value:
+        if isinstance(item, Mapping):
+            items.append(Config.from_dict(item))
+        elif hasattr(item, "__iter__") and not isinstance(item, str):
+            items.append(_items(where, item))
+        elif isinstance(item, numbers.Real) and not math.isfinite(item):
+            raise ConfigError(f"{where} must hold finite numbers, got {item!r}.")
+        else:
+            items.append(float(item) if isinstance(item, numbers.Real) else item)
+    return tuple(items)
 
 
 def _repr(value: Any) -> str:
@@ -226,7 +251,7 @@ def _rows(config: Config, prefix: str) -> Any:
     for f in dataclasses.fields(config):  # type: ignore[arg-type]
         value = getattr(config, f.name)
         nested = isinstance(value, Config)
-        mark = "" if value == f.default else " *"
+        mark = "" if value == f.default else " *" if f.init else " (derived)"
         shown = type(value).__name__ if nested else _repr(value)
         yield (
             f"{prefix}{f.name}",

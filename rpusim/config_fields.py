@@ -11,7 +11,7 @@ from typing import Any
 
 from rpusim.errors import ConfigError
 
-__all__ = ["Choice", "check_number", "nearest", "param", "per_device"]
+__all__ = ["Choice", "check_number", "derived", "nearest", "param", "per_device"]
 
 
 class Choice(enum.Enum):
@@ -100,6 +100,16 @@ def per_device(
     companion = param(dtod, low=0.0, unit=spread, doc="device-to-device spread of the line above")
     meta = {**field.metadata, "companion": companion, "relative": relative}
     return dataclasses.field(default=default, metadata=meta)
+
+
+def derived(*, unit: str = "", doc: str = "") -> Any:
+    """Declare a field that follows from others: `Config.check` sets it by `Config.settle`.
+
+    It cannot be given, is not stored and does not count in comparisons.
+    """
+    return dataclasses.field(
+        default=None, init=False, compare=False, metadata={"unit": unit, "doc": doc}
+    )
 
 
 def nearest(name: str, names: Any) -> str:

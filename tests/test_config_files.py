@@ -86,6 +86,11 @@ def test_files_leave_out_what_keeps_its_default(tmp_path):
 # ---------------------------------------------------------------- every class, any values
 
 
+def given_fields(kind):
+    """Return the fields that do not follow from others."""
+    return [f for f in dataclasses.fields(kind) if f.init]
+
+
 def values(field):
     """Return a strategy for what a field may hold, as far as the field alone tells."""
     default, limits = field.default, field.metadata
@@ -98,6 +103,9 @@ def values(field):
         return st.sampled_from([k for k in CONCRETE if issubclass(k, family)]).flatmap(configs)
     if isinstance(default, int):
         return st.integers(limits["low"], limits["high"])
+    if isinstance(default, tuple):
+        number = st.floats(-1e6, 1e6)
+        return st.one_of(st.lists(number, max_size=4), st.lists(st.lists(number, max_size=3)))
     low = limits["above"] if limits["low"] is None else limits["low"]
     return st.floats(
         low,
@@ -112,7 +120,7 @@ def values(field):
 def configs(draw, kind):
     """Draw a configuration with some fields changed; what contradicts others is left out."""
     config = kind()
-    for field in draw(st.lists(st.sampled_from(dataclasses.fields(kind) or [None]), max_size=6)):
+    for field in draw(st.lists(st.sampled_from(given_fields(kind) or [None]), max_size=6)):
         try:
             config = config.replace(**{field.name: draw(values(field))}) if field else config
         except ConfigError:
