@@ -19,7 +19,8 @@ from rpusim.kernels.primitives import native
 __all__ = ["apart", "bind", "compilers", "kernel", "mark", "names_used"]
 
 #: how a bound function becomes one of a target; Numba's compiler for the CPU is built in
-compilers = {"python": lambda function: function}
+compilers = {"python": lambda function: function, "exact": lambda function: function}
+DOUBLE = ("exact", "double")  # targets whose literals stay in double precision
 
 _bound: dict = {}
 _kernels: dict = {}  # those without names, found faster
@@ -32,8 +33,9 @@ def bind(function, target="cpu", *, entry=False, cache=True, **names):
     ----------
     function : callable
         A top-level or static function without closure or default arguments.
-    target : {"cpu", "python"}
-        Machine code by Numba, or the plain function (still with float32 literals).
+    target : {"cpu", "python", "double", "exact"}
+        Machine code by Numba, or the plain function (still with float32 literals); the same two in
+        double precision, for studies.
     entry : bool
         Whether Python calls it (rather than other bound functions).
     cache : bool
@@ -110,12 +112,13 @@ def _bind(function, target, entry, cache, names):
             value = native.get((target, value), value)
         if isinstance(value, types.FunctionType):
             value = bind(value, target, **names)
-        space[name] = _float32(value)
-    copy = types.FunctionType(_float32_literals(code), space, function.__name__)
+        space[name] = value if target in DOUBLE else _float32(value)
+    code = code if target in DOUBLE else _float32_literals(code)
+    copy = types.FunctionType(code, space, function.__name__)
     copy.__doc__ = function.__doc__
     copy.__module__ = __name__
     # also of inner functions: two kernels from the disk must not share a symbol by chance
-    copy.__qualname__ = f"{function.__name__}_{mark(function, names)}"
+    copy.__qualname__ = f"{function.__name__}_{target}_{mark(function, names)}"
     if target in compilers:
         return compilers[target](copy)
     options = {"nogil": True, "error_model": "numpy"}

@@ -9,10 +9,10 @@ Normals come in pairs from two 32-bit words by the Box-Muller transform
 
 .. math:: z_0 = r \cos\varphi, \quad z_1 = r \sin\varphi, \quad r = \sqrt{-2 \ln u}
 
-with short polynomials for the logarithm (error below 3e-7) and for sine and cosine on an eighth of
-the circle (below 2e-6); the other seven eighths are signs and an exchange, taken from spare bits.
-They use float32 additions, multiplications and one square root, each rounded as IEEE 754 says,
-hence equal bits wherever nothing is fused. :math:`|z| \le 6.7`.
+with short polynomials for the logarithm (error below 3e-7, see `rpusim.kernels.elementary`) and for
+sine and cosine on an eighth of the circle (below 2e-6); the other seven eighths are signs and an
+exchange, taken from spare bits. They use float32 additions, multiplications and one square root,
+each rounded as IEEE 754 says, hence equal bits wherever nothing is fused. :math:`|z| \le 6.7`.
 
 Sources: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011), for Philox; Box and
 Muller, A note on the generation of random normal deviates (1958).
@@ -23,7 +23,7 @@ import math
 import numpy as np
 
 from rpusim.kernels.bind import kernel
-from rpusim.kernels.primitives import bits_float, float_bits
+from rpusim.kernels.elementary import log
 
 __all__ = ["philox", "normal_pair", "normals4", "uniform", "fill_words", "normal", "uniforms"]
 
@@ -31,11 +31,8 @@ MASK = 0xFFFFFFFF
 MULTIPLY_0, MULTIPLY_1 = 0xD2511F53, 0xCD9E8D57
 WEYL_0, WEYL_1 = 0x9E3779B9, 0xBB67AE85
 
-LN_2 = 0.6931471805599453
 QUARTER_TURN = 9.362675206546191e-08  # pi / 2 * 2**-24
-# minimax fits: ln(1 + t) = t + t**2 P(t); sin a = a S(a**2); cos a = C(a**2) for |a| <= pi / 4
-LOG_0, LOG_1, LOG_2 = -0.50001484, 0.33315542, -0.24897772
-LOG_3, LOG_4, LOG_5 = 0.20492610, -0.18761653, 0.11986148
+# minimax fits: sin a = a S(a**2); cos a = C(a**2) for |a| <= pi / 4
 SIN_0, SIN_1, SIN_2 = 0.99999857, -0.16662480, 0.0081516355
 COS_0, COS_1, COS_2, COS_3 = 1.0, -0.49999857, 0.041655026, -0.0013585908
 
@@ -63,15 +60,7 @@ def uniform(word):
 def normal_pair(radius, angle):
     """Return two independent standard normals from two 32-bit words."""
     u = uniform(radius)
-    # ln u = e ln 2 + ln(1 + t), with t between sqrt(1/2) - 1 and sqrt(2) - 1
-    bits = float_bits(u)
-    e = np.int32((bits - 0x3F3504F3) >> 23)
-    t = bits_float(np.int32(bits - (e << 23))) - 1.0
-    p = LOG_4 + t * LOG_5
-    p = LOG_2 + t * (LOG_3 + t * p)
-    p = LOG_0 + t * (LOG_1 + t * p)
-    log = (t + t * t * p) + np.float32(e) * LN_2
-    r = np.float32(math.sqrt(-2.0 * log))
+    r = np.float32(math.sqrt(-2.0 * log(u)))
     # angle in -pi/4..pi/4 from the upper 24 bits; bit 0 turns by pi, bit 1 exchanges
     a = np.float32(np.int32(angle >> 8) - 0x800000) * QUARTER_TURN
     a2 = a * a
