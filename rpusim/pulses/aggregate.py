@@ -9,7 +9,7 @@ and eight standard deviations of noise, stay clear of both bounds (a miss has pr
 1e-14), or if the actual order, word by word, does. All other crosspoints take their pulses one by
 one, as in `rpusim.pulses.walk`. Which way is taken depends on the configuration and the data only.
 
-The free names are those of `rpusim.pulses.walk`, and `bare_step`.
+The free names are those of `rpusim.pulses.walk`, and `unbounded`.
 """
 
 import math
@@ -20,42 +20,36 @@ from rpusim.kernels.bind import apart
 from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import popcount
 from rpusim.kernels.random import normals4
-from rpusim.pulses.walk import (
-    coincide,
-    gather,
-    load,
-    transposed,
-    walk_lanes,
-    walk_plainly,
-    workspace,
-)
+from rpusim.pulses.lineup import coincide, gather, transposed
+from rpusim.pulses.walk import fields, load, split_tables, walk_lanes, walk_plainly, workspace
 
 __all__ = ["aggregate_plainly", "aggregate_rows"]
 
 MARGIN = 8.0  # standard deviations
 UPPER, LOWER = FIRST * LANES, (FIRST + 1) * LANES  # where `local` holds the bounds
-DRAWS, FIELDS = 1, 2  # of the law
+DRAWS = 1  # of the law: normals per pulse
 
 
-def bare_step(sign, local, model, c, z):
-    """Stand for the law's step at weight 0, without bounds."""
+def unbounded(w, sign, local, tables, c, z):
+    """Stand for the law without bounds."""
     raise NotImplementedError
 
 
-def steps(n_up, n_down, local, model, c):
+def steps(n_up, n_down, local, tables, c):
     """Return the mean step up, the mean step down, and the standard deviation of the sum."""
-    rise = bare_step(np.float32(1.0), local, model, c, np.float32(0.0))
-    fall = bare_step(np.float32(-1.0), local, model, c, np.float32(0.0))
-    rise_std = bare_step(np.float32(1.0), local, model, c, np.float32(1.0)) - rise
-    fall_std = bare_step(np.float32(-1.0), local, model, c, np.float32(1.0)) - fall
+    zero, one = np.float32(0.0), np.float32(1.0)
+    rise = unbounded(zero, one, local, tables, c, zero)
+    fall = unbounded(zero, -one, local, tables, c, zero)
+    rise_std = unbounded(zero, one, local, tables, c, one) - rise
+    fall_std = unbounded(zero, -one, local, tables, c, one) - fall
     up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
     spread = np.float32(math.sqrt(up * rise_std * rise_std + down * fall_std * fall_std))
     return rise, fall, spread
 
 
-def settle(w, n_up, n_down, z, local, model, c):
+def settle(w, n_up, n_down, z, local, tables, c):
     """Return (weight after all pulses, whether no bound can have been met in any order of them)."""
-    rise, fall, spread = steps(n_up, n_down, local, model, c)
+    rise, fall, spread = steps(n_up, n_down, local, tables, c)
     up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
     top = w + up * max(rise, 0.0) + down * max(fall, 0.0) + MARGIN * spread
     bottom = w + up * min(rise, 0.0) + down * min(fall, 0.0) - MARGIN * spread
@@ -64,12 +58,12 @@ def settle(w, n_up, n_down, z, local, model, c):
 
 
 @apart
-def path_is_clear(w, n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, j):
+def path_is_clear(w, n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, i, j):
     """Return whether the path through the chunk's words stays clear of both bounds.
 
     As in `settle`, but only within a word are all orders of the pulses allowed for.
     """
-    rise, fall, spread = steps(n_up, n_down, local, model, c)
+    rise, fall, spread = steps(n_up, n_down, local, tables, c)
     margin = MARGIN * spread
     highest = lowest = mean = w
     for q in range(xw.shape[0]):
@@ -93,15 +87,18 @@ def aggregate_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, key
         n_down += popcount(live ^ up)
     if n_up + n_down == 0:
         return
-    local = np.ones((FIRST + FIELDS) * LANES, np.float32)
+    local = fields(model)
     load(local, planes, i, j, 0)
     z = np.float32(0.0)
     if DRAWS > 0:
         blocks = (w.shape[1] + 3) // 4
         z = normals4(i, j % blocks, step, 0, int(keys[0]), int(keys[1]))[j // blocks]
-    settled, clear = settle(w[i, j], n_up, n_down, z, local, model, 0)
+    tables = split_tables(model)
+    settled, clear = settle(w[i, j], n_up, n_down, z, local, tables, 0)
     if not clear:
-        clear = path_is_clear(w[i, j], n_up, n_down, local, model, 0, xw, xs, dw, ds, offsets, i, j)
+        clear = path_is_clear(
+            w[i, j], n_up, n_down, local, tables, 0, xw, xs, dw, ds, offsets, i, j
+        )
     if clear:
         w[i, j] = settled
         counts[i, 0] += n_up
@@ -119,9 +116,9 @@ def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, 
     blocks = (cols + 3) // 4
     z = np.zeros((4, blocks), np.float32)
     noise = z.reshape(4 * blocks)
-    room = workspace(cols, words)
+    room = workspace(cols, words, model)
     xt, st, dt, mt = transposed(xw), transposed(xs), transposed(dw), transposed(ds)
-    number, rises, local = room[0], room[1], room[4]
+    number, rises, local, tables = room[0], room[1], room[4], room[7]
     ups, alls = np.zeros(padded, np.int64), np.zeros(padded, np.int64)
     moved, near = np.zeros(LANES, np.float32), np.zeros(LANES, np.int64)
     for i in range(begin, end):
@@ -147,7 +144,7 @@ def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, 
             close = 0
             for c in range(LANES):
                 up, down = ups[start + c], alls[start + c] - ups[start + c]
-                moved[c], clear = settle(local[c], up, down, local[LANES + c], local, model, c)
+                moved[c], clear = settle(local[c], up, down, local[LANES + c], local, tables, c)
                 near[c] = 0 if clear else up + down
                 close += near[c]
             if close == 0:
@@ -158,7 +155,7 @@ def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, 
                 j = start + c
                 n_up, n_down = ups[j], alls[j] - ups[j]
                 if near[c] == 0 or path_is_clear(
-                    local[c], n_up, n_down, local, model, c, xw, xs, dw, ds, offsets, i, j
+                    local[c], n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, i, j
                 ):
                     w[i, j] = moved[c]
                 else:
@@ -171,6 +168,6 @@ def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, 
             for j in range(cols):
                 hits[i, j] |= alls[j] > 0
         if some > 0:
-            walk_lanes(i, w, planes, model, step, keys, hits, room)
+            walk_lanes(i, w, planes, step, keys, hits, room)
             number[:] = 0
     return 0

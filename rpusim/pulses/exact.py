@@ -1,7 +1,7 @@
 """Updates without pulses, and the counting of pulses per crosspoint."""
 
 from rpusim.kernels.primitives import popcount
-from rpusim.pulses.walk import coincide
+from rpusim.pulses.lineup import coincide
 
 __all__ = ["clip_rows", "count_rows", "exact_rows", "subtract_rows"]
 

@@ -15,6 +15,7 @@ class PulseType(Choice):
     NONE_WITH_DEVICE = "NoneWithDevice"
     MEAN_COUNT = "MeanCount"
     DETERMINISTIC_IMPLICIT = "DeterministicImplicit"
+    MEAN_FIELD = "MeanField"
 
 
 class UpdateParameters(Config):
@@ -36,7 +37,9 @@ class UpdateParameters(Config):
     Notes
     -----
     `d_sparsity` of the reference has no consumer and is not carried over. NONE updates exactly and
-    clips once at the devices' bounds; NONE_WITH_DEVICE does so after every vector.
+    clips once at the devices' bounds; NONE_WITH_DEVICE does so after every vector. MEAN_FIELD is
+    the limit of ever smaller steps: a vector moves a device by ``lr |x d| / g`` noise-free steps of
+    its law, as a real number, so that only the shape of the law matters and `dw_min` does not.
     Source: Gokmen and Vlasov, Front. Neurosci. 10 (2016); Rasch, Gokmen and Haensch, IEEE Design &
     Test (2019).
     """

@@ -4,9 +4,9 @@ Every coincidence is one pulse of the device's law, in the order of the slots; p
 crosspoints do not affect each other, so the crosspoints of a row that have about as many pulses
 are worked on together.
 
-The free names `advance`, `load`, `save`, `FIELDS`, `DRAWS` and `PER_BLOCK` (the law) and
-`coincide` (the pulse type) are bound to what a crossbar is made of; see `rpusim.kernels.law` and
-`rpusim.pulses.trains`.
+The free names `advance`, `prepare`, `split_tables`, `load`, `save`, `FIELDS`, `DRAWS`, `PER_BLOCK`
+and `TABLES` (the law) and `coincide` (the pulse type) are bound to what a crossbar is made of; see
+`rpusim.kernels.law` and `rpusim.pulses.trains`.
 """
 
 import numpy as np
@@ -15,17 +15,28 @@ from rpusim.kernels.bind import apart
 from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import compress, popcount
 from rpusim.kernels.random import normal_pair, philox
+from rpusim.pulses.lineup import RUN, coincide, gather, sort_by_number, transposed
 from rpusim.pulses.trains import SLOTS
 
-__all__ = ["gather", "transposed", "walk_lanes", "walk_plainly", "walk_rows", "workspace"]
+__all__ = ["fields", "walk_lanes", "walk_plainly", "walk_rows", "workspace"]
 
-RUN, RUN_FULL = 56, (1 << 56) - 1  # pulses whose directions share a word
 PART, PART_FULL = 28, (1 << 28) - 1  # and those that a lane holds, in 32 bits
-DRAWS, PER_BLOCK, FIELDS = 1, 4, 2  # of the law: normals per pulse, pulses per block, fields
+# of the law: normals per pulse, pulses per block, rows of fields, whether it reads tables
+DRAWS, PER_BLOCK, FIELDS, TABLES = 1, 4, 2, False
 
 
-def advance(w, sign, local, model, c, active, z0, z1, z2, z3):
+def advance(w, sign, local, tables, c, active, z0, z1, z2, z3):
     """Stand for the law: return the weight after one pulse if `active`, else `w`."""
+    raise NotImplementedError
+
+
+def prepare(local, model):
+    """Stand for copying the law's numbers of the configuration to all lanes."""
+    raise NotImplementedError
+
+
+def split_tables(model):
+    """Stand for the tables of the configuration as a tuple of arrays."""
     raise NotImplementedError
 
 
@@ -39,47 +50,45 @@ def save(local, planes, i, j, c):
     raise NotImplementedError
 
 
-def coincide(x, d, offset):
-    """Stand for the slots in which both lines fire."""
-    raise NotImplementedError
-
-
-def one_pulse(w, rises, active, local, model, c, z0, z1, z2, z3):
+def one_pulse(w, rises, active, local, tables, c, z0, z1, z2, z3):
     """Return the weight after one pulse, up if `rises`, or as it was if not `active`."""
     sign = np.float32(1.0) if rises else np.float32(-1.0)
-    return advance(w, sign, local, model, c, active, z0, z1, z2, z3)
+    return advance(w, sign, local, tables, c, active, z0, z1, z2, z3)
 
 
-def pulse_block(w, rises, n, local, model, c, i, j, step, block, k0, k1, whole):
+def normals_of_block(i, j, step, block, k0, k1, whole):
+    """Return the normals of a Philox block, the last two only if the `whole` block is needed."""
+    z0 = z1 = z2 = z3 = np.float32(0.0)
+    if DRAWS > 0:
+        r0, r1, r2, r3 = philox(i, j, step, block, k0, k1)
+        z0, z1 = normal_pair(r0, r1)
+        if DRAWS == 4 or whole:
+            z2, z3 = normal_pair(r2, r3)
+    return z0, z1, z2, z3
+
+
+def pulse_block(w, rises, n, local, tables, c, z0, z1, z2, z3, whole):
     """Apply the first of `n` pulses, as many as a Philox block has normals for.
 
     Bit r of `rises`: pulse r goes up. Unless `whole`, it is known that n does not exceed half of
     what a block has normals for.
     """
-    if DRAWS == 0:
-        z0 = z1 = z2 = z3 = np.float32(0.0)
-    else:
-        r0, r1, r2, r3 = philox(i, j, step, block, k0, k1)
-        z0, z1 = normal_pair(r0, r1)
-        if DRAWS == 4 or whole:
-            z2, z3 = normal_pair(r2, r3)
-        else:
-            z2 = z3 = np.float32(0.0)
-    w = one_pulse(w, rises & 1 != 0, n > 0, local, model, c, z0, z1, z2, z3)
+    w = one_pulse(w, rises & 1 != 0, n > 0, local, tables, c, z0, z1, z2, z3)
     if DRAWS < 2:
-        w = one_pulse(w, rises & 2 != 0, n > 1, local, model, c, z1, z1, z1, z1)
+        w = one_pulse(w, rises & 2 != 0, n > 1, local, tables, c, z1, z1, z1, z1)
         if whole:
-            w = one_pulse(w, rises & 4 != 0, n > 2, local, model, c, z2, z2, z2, z2)
-            w = one_pulse(w, rises & 8 != 0, n > 3, local, model, c, z3, z3, z3, z3)
+            w = one_pulse(w, rises & 4 != 0, n > 2, local, tables, c, z2, z2, z2, z2)
+            w = one_pulse(w, rises & 8 != 0, n > 3, local, tables, c, z3, z3, z3, z3)
     elif DRAWS == 2 and whole:
-        w = one_pulse(w, rises & 2 != 0, n > 1, local, model, c, z2, z3, z2, z3)
+        w = one_pulse(w, rises & 2 != 0, n > 1, local, tables, c, z2, z3, z2, z3)
     return w
 
 
-def walk(w, rises, n, local, model, c, i, j, step, block, k0, k1):
+def walk(w, rises, n, local, tables, c, i, j, step, block, k0, k1):
     """Apply `n` pulses to one crosspoint; their normals start at `block`."""
     while n > 0:
-        w = pulse_block(w, rises, n, local, model, c, i, j, step, block, k0, k1, True)
+        z0, z1, z2, z3 = normals_of_block(i, j, step, block, k0, k1, True)
+        w = pulse_block(w, rises, n, local, tables, c, z0, z1, z2, z3, True)
         rises >>= PER_BLOCK
         n -= PER_BLOCK
         block += 1
@@ -97,10 +106,11 @@ def walk_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hi
         counts[i, 0] += popcount(up)
         counts[i, 1] += popcount(live ^ up)
     if n > 0:
-        local = np.ones((FIRST + FIELDS) * LANES, np.float32)
+        local = fields(model)
         load(local, planes, i, j, 0)
         k0, k1 = int(keys[2]), int(keys[3])
-        w[i, j] = walk(w[i, j], rises, n, local, model, 0, i, j, step, 0, k0, k1)
+        tables = split_tables(model)
+        w[i, j] = walk(w[i, j], rises, n, local, tables, 0, i, j, step, 0, k0, k1)
         save(local, planes, i, j, 0)
         if hits.size > 0:
             hits[i, j] = 1
@@ -136,7 +146,7 @@ def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys,
         Pulses up and down are added.
     """
     cols, words = w.shape[1], xw.shape[0]
-    room = workspace(cols, words)
+    room = workspace(cols, words, model)
     number, rises = room[0], room[1]
     xt, st = transposed(xw), transposed(xs)
     d, minus = np.empty(words, dw.dtype), np.empty(words, np.int64)
@@ -151,54 +161,31 @@ def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys,
             n_up += up
         counts[i, 0] += n_up
         counts[i, 1] += n_all - n_up
-        walk_lanes(i, w, planes, model, step, keys, hits, room)
+        walk_lanes(i, w, planes, step, keys, hits, room)
     return 0
 
 
-def workspace(cols, words):
+def fields(model):
+    """Return the array for the law's fields, with the numbers of the configuration in it."""
+    local = np.ones((FIRST + FIELDS) * LANES, np.float32)
+    prepare(local, model)
+    return local
+
+
+def workspace(cols, words, model):
     """Return the arrays that `walk_lanes` works in: pulses by column, which rise, and others."""
     number, order = np.zeros(cols, np.int64), np.empty(cols, np.int64)
     rises = np.empty((cols, words + words // 8 + 2), np.int64)
     place = np.empty(words * SLOTS + 2, np.int64)
-    local, lanes = np.ones((FIRST + FIELDS) * LANES, np.float32), np.zeros(3 * LANES, np.int32)
-    return number, rises, order, place, local, lanes
-
-
-def transposed(words):
-    """Return a contiguous copy of the transpose."""
-    out = np.empty((words.shape[1], words.shape[0]), words.dtype)
-    for q in range(words.shape[0]):
-        for j in range(words.shape[1]):
-            out[j, q] = words[q, j]
-    return out
-
-
-def gather(j, xt, st, d, minus, offsets, rises):
-    """Line up the pulses of column `j`: which rise, `RUN` to a word; return (number, rising)."""
-    n, n_up, word, held, kept = 0, 0, 0, 0, 0
-    for q in range(d.size):
-        live = coincide(xt[j, q], d[q], offsets[q])
-        up = live & (st[j, q] ^ minus[q])
-        bits, m = compress(up, live), popcount(live)
-        n += m
-        n_up += popcount(up)
-        kept |= (bits << held) & RUN_FULL
-        while held + m >= RUN:
-            rises[j, word] = kept
-            word += 1
-            bits >>= RUN - held
-            m -= RUN - held
-            held = 0
-            kept = bits & RUN_FULL
-        held += m
-    rises[j, word] = kept
-    return n, n_up
+    lanes, noise = np.zeros(3 * LANES, np.int32), np.zeros(4 * LANES, np.float32)
+    local, tables = fields(model), split_tables(model)
+    return number, rises, order, place, local, lanes, noise, tables
 
 
 @apart
-def walk_lanes(i, w, planes, model, step, keys, hits, room):
+def walk_lanes(i, w, planes, step, keys, hits, room):
     """Apply the pulses that `gather` lined up for row `i`, `LANES` columns at a time."""
-    number, rises, order, place, local, lanes = room
+    number, rises, order, place, local, lanes, noise, tables = room
     k0, k1 = keys[2], keys[3]
     active = sort_by_number(number, order, place)
     for start in range(0, active, LANES):
@@ -218,18 +205,11 @@ def walk_lanes(i, w, planes, model, step, keys, hits, room):
                     part = rises[lanes[c], done // RUN] >> (done % RUN)
                     lanes[2 * LANES + c] = part & PART_FULL
             if 2 * (longest - done) > PER_BLOCK:
-                for c in range(LANES):
-                    local[c] = pulse_block(
-                        local[c], lanes[2 * LANES + c], lanes[LANES + c] - done,
-                        local, model, c, i, lanes[c], step, block, k0, k1, True,
-                    )  # fmt: skip
-                    lanes[2 * LANES + c] >>= PER_BLOCK
+                pulse_lanes(i, local, tables, lanes, noise, done, step, block, k0, k1, True)
             else:
-                for c in range(LANES):
-                    local[c] = pulse_block(
-                        local[c], lanes[2 * LANES + c], lanes[LANES + c] - done,
-                        local, model, c, i, lanes[c], step, block, k0, k1, False,
-                    )  # fmt: skip
+                pulse_lanes(i, local, tables, lanes, noise, done, step, block, k0, k1, False)
+            for c in range(LANES):
+                lanes[2 * LANES + c] >>= PER_BLOCK
         for c in range(size):
             w[i, lanes[c]] = local[c]
             save(local, planes, i, lanes[c], c)
@@ -238,22 +218,30 @@ def walk_lanes(i, w, planes, model, step, keys, hits, room):
                 hits[i, lanes[c]] = 1
 
 
-def sort_by_number(number, order, place):
-    """Fill `order` with the columns by rising number of pulses, those without at the end.
+def pulse_lanes(i, local, tables, lanes, noise, done, step, block, k0, k1, whole):
+    """Apply one block of pulses to every lane, of which `done` pulses are behind it."""
+    for c in range(LANES):
+        z0, z1, z2, z3 = normals_of_block(i, lanes[c], step, block, k0, k1, whole)
+        if TABLES:
+            noise[c], noise[LANES + c] = z0, z1
+            noise[2 * LANES + c], noise[3 * LANES + c] = z2, z3
+        else:
+            left, rises = lanes[LANES + c] - done, lanes[2 * LANES + c]
+            local[c] = pulse_block(local[c], rises, left, local, tables, c, z0, z1, z2, z3, whole)
+    if TABLES:
+        pulse_lanes_in_turn(local, tables, lanes, noise, done, whole)
 
-    Return how many have any.
+
+def pulse_lanes_in_turn(local, tables, lanes, noise, done, whole):
+    """Apply one block of pulses of a law that reads tables.
+
+    A look-up keeps the compiler from working on several lanes at once; so that the processor can,
+    the first pulse of every lane comes first, then the second.
     """
-    place[:] = 0
-    for j in range(number.size):
-        place[number[j]] += 1
-    active = 0
-    for n in range(1, place.size):
-        count = place[n]
-        place[n] = active
-        active += count
-    place[0] = active
-    for j in range(number.size):
-        n = number[j]
-        order[place[n]] = j
-        place[n] += 1
-    return active
+    for r in range(PER_BLOCK if whole else (PER_BLOCK + 1) // 2):
+        second = DRAWS * r + (1 if DRAWS > 1 else 0)
+        for c in range(LANES):
+            z0, z1 = noise[DRAWS * r * LANES + c], noise[second * LANES + c]
+            z2, z3 = noise[2 * LANES + c], noise[3 * LANES + c]  # of a law with four draws
+            rises, active = lanes[2 * LANES + c] >> r & 1 != 0, lanes[LANES + c] - done > r
+            local[c] = one_pulse(local[c], rises, active, local, tables, c, z0, z1, z2, z3)

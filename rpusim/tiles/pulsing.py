@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.errors import ConfigError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.law import BoundLaw
 from rpusim.kernels.streams import MASK, Purpose
 from rpusim.pulses.aggregate import aggregate_plainly, aggregate_rows
 from rpusim.pulses.exact import clip_rows, count_rows, exact_rows, subtract_rows
+from rpusim.pulses.mean_field import mean_field_rows
 from rpusim.pulses.plan import check_pairs, plan
 from rpusim.pulses.settings import PulseType, UpdateParameters
 from rpusim.pulses.trains import STOCHASTIC, chunks, coincide, count_product, trains
@@ -24,6 +26,7 @@ __all__ = ["Pulser", "subtract"]
 # nanoseconds of one core, to judge whether threads pay
 PER_DEVICE, PER_WORD, PER_SLOT, PER_PRODUCT = 10.0, 1.0, 0.3, 0.15
 
+EXACT = (PulseType.NONE, PulseType.NONE_WITH_DEVICE, PulseType.MEAN_FIELD)  # without trains
 UPDATE_KEYS = (Purpose.UPDATE_BATCH, Purpose.UPDATE_PULSE)
 
 
@@ -71,7 +74,7 @@ class Pulser:
         counts : ndarray of shape (2, rows, cols) or (2, 0, 0)
             Pulses up and down of every device are added, if wanted.
         """
-        if settings.pulse_type in (PulseType.NONE, PulseType.NONE_WITH_DEVICE):
+        if settings.pulse_type in EXACT:
             return self._exactly(crossbar, x, d, rate, settings, hits)
         drawn = plan(x, d, rate, crossbar.granularity, settings)
         report = UpdateReport(
@@ -136,6 +139,8 @@ class Pulser:
         if settings.pulse_type is PulseType.NONE:
             subtract(w, x, d, rate, backend)
             split(kernel(clip_rows, backend), w.shape[0], PER_DEVICE * w.size, w, low, high)
+        elif settings.pulse_type is PulseType.MEAN_FIELD:
+            self._by_mean_steps(crossbar, x, d, rate)
         else:
             check_pairs(x, d)
             work = PER_PRODUCT * w.size * len(x)
@@ -143,6 +148,18 @@ class Pulser:
             split(kernel(exact_rows, backend), w.shape[0], work, *args)
         hits[:] = 1
         return UpdateReport(vectors=len(x))
+
+    def _by_mean_steps(self, crossbar: Any, x: np.ndarray, d: np.ndarray, rate: float) -> None:
+        """Update by real numbers of noise-free steps."""
+        if crossbar.device.state:
+            name = type(crossbar.device).__name__
+            raise ConfigError(f"PulseType.MEAN_FIELD: {name} has hidden state, which needs pulses.")
+        check_pairs(x, d)
+        w = crossbar.persistent
+        rows = kernel(mean_field_rows, self._backend, **self._law._asdict())
+        per_step = np.float32(rate / crossbar.granularity)
+        work = PER_DEVICE * w.size * len(x)
+        split(rows, w.shape[0], work, w, crossbar.planes, crossbar._model, x, d, per_step)
 
 
 def subtract(w: np.ndarray, x: np.ndarray, d: np.ndarray, rate: float, backend: str) -> None:
