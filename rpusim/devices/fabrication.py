@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.devices.spread import relative_spread, steps, stuck_devices
 from rpusim.kernels.random import normal, uniforms
 
 __all__ = ["BASE_PLANES", "Draw", "base_arrays"]
@@ -48,13 +49,10 @@ def base_arrays(
     device: Any, shape: tuple[int, int], draw: Draw, bias: bool
 ) -> dict[str, np.ndarray]:
     """Return the arrays named in `BASE_PLANES`, float64, for the parameters of a device."""
-    high = device.w_max * (1.0 + device.w_max_dtod * draw.normal("max_bound", shape))
-    low = device.w_min * (1.0 + device.w_min_dtod * draw.normal("min_bound", shape))
-    noise = device.dw_min_dtod * draw.normal("gain", shape)
-    gain = np.exp(noise) if device.dw_min_dtod_log_normal else 1.0 + noise
-    q, beta = device.up_down_dtod * draw.normal("up_down", shape), device.up_down
-    up = device.dw_min * (gain + min(beta, 0.0) + q)
-    down = device.dw_min * (gain - max(beta, 0.0) - q)
+    law = device.w_dtod_law
+    high = device.w_max * relative_spread(law, device.w_max_dtod, "max_bound", shape, draw)
+    low = device.w_min * relative_spread(law, device.w_min_dtod, "min_bound", shape, draw)
+    up, down = steps(device, shape, draw)
     crossed = low > high
     if device.enforce_consistency:
         up, down = np.abs(up), np.abs(down)
@@ -63,13 +61,9 @@ def base_arrays(
     else:
         middle = 0.5 * (low + high)
         low, high = np.where(crossed, middle, low), np.where(crossed, middle, high)
-    if device.corrupt_devices_prob > 0.0:
-        stuck = draw.uniform("corrupt", shape) <= device.corrupt_devices_prob
-        limit = device.corrupt_devices_range
-        bottom, top = np.maximum(low, -limit), np.minimum(high, limit)
-        value = bottom + (top - bottom) * draw.uniform("stuck_at", shape)
-        low, high = np.where(stuck, value, low), np.where(stuck, value, high)
-        up, down = np.where(stuck, 0.0, up), np.where(stuck, 0.0, down)
+    stuck, value = stuck_devices(device, low, high, draw)
+    low, high = np.where(stuck, value, low), np.where(stuck, value, high)
+    up, down = np.where(stuck, 0.0, up), np.where(stuck, 0.0, down)
     if device.perfect_bias and bias:
         up[:, -1] = down[:, -1] = device.dw_min
         low[:, -1], high[:, -1] = -np.inf, np.inf

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rpusim.config import param
-from rpusim.devices.base import Device, check_lifetime
 from rpusim.devices.drift import SimpleDriftParameter
+from rpusim.devices.parameters import Device, check_lifetime
 
 __all__ = ["FloatingPointDevice", "IdealDevice"]
 

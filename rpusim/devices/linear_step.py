@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from rpusim.config import param
-from rpusim.devices.base import PulsedDevice
 from rpusim.devices.fabrication import Draw
+from rpusim.devices.write_noise import WriteNoiseDevice
 from rpusim.errors import ConfigError
 
-__all__ = ["LinearStepDevice"]
+__all__ = ["LinearStepDevice", "slopes_to"]
+
+Arrays = dict[str, np.ndarray]
 
 
-class LinearStepDevice(PulsedDevice):
+class LinearStepDevice(WriteNoiseDevice):
     r"""Device whose steps are linear in its weight.
 
     .. math::
@@ -39,6 +41,7 @@ class LinearStepDevice(PulsedDevice):
     """
 
     noise_parameters = ("dw_min_std",)
+    mirror_negates = ("slope_up", "slope_down")
 
     gamma_up: float = param(0.0, doc="relative loss of the up step at the reference bound")
     gamma_down: float = param(0.0, doc="relative loss of the down step at the reference bound")
@@ -51,10 +54,6 @@ class LinearStepDevice(PulsedDevice):
     mult_noise: bool = param(
         True, doc="noise is proportional to the step, not to the step at w = 0"
     )
-    write_noise_std: float = param(
-        0.0, low=0.0, unit="of dw_min", doc="noise of the weight that is seen"
-    )
-    apply_write_noise_on_set: bool = param(True, doc="set_weights draws that noise too")
     reverse_up: bool = param(False, doc="up steps grow towards the upper bound")
     reverse_down: bool = param(False, doc="down steps grow towards the lower bound")
     reverse_offset: float = param(0.01, low=0.0, unit="weight", doc="keeps reversed steps above 0")
@@ -97,7 +96,7 @@ class LinearStepDevice(PulsedDevice):
         down = self.gamma_down + self.gamma_down_dtod * draw.normal("gamma_down", shape)  # type: ignore[arg-type]
         return (up, down) if self.allow_increasing else (np.abs(up), np.abs(down))
 
-    def reference_bounds(self, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def reference_bounds(self, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights at which a step with gamma = 1 vanishes, up and down."""
         high, low = arrays["max_bound"], arrays["min_bound"]
         if self.mean_bound_reference:
@@ -106,31 +105,29 @@ class LinearStepDevice(PulsedDevice):
         down = high + self.reverse_offset if self.reverse_down else low
         return up, down
 
-    def derive(self, arrays: dict[str, np.ndarray], draw: Draw) -> dict[str, np.ndarray]:
+    def derive(self, arrays: Arrays, draw: Draw) -> Arrays:
         """Return the slopes."""
-        up, down = self.gammas(arrays["max_bound"].shape, draw)
-        return self._slopes(arrays, up, down)
+        gammas = self.gammas(arrays["max_bound"].shape, draw)
+        return slopes_to(*self.reference_bounds(arrays), arrays, *gammas)
 
-    def rederive(
-        self, old: dict[str, np.ndarray], new: dict[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def rederive(self, old: Arrays, new: Arrays) -> Arrays:
         """Return the slopes with unchanged gammas for changed bounds and steps."""
-        unit = np.ones_like(old["max_bound"])
-        slopes = self._slopes(old, unit, unit)
+        unit = slopes_to(*self.reference_bounds(old), old)
         gammas = [
-            np.divide(old[name], slopes[name], out=np.zeros_like(unit), where=slopes[name] != 0.0)
-            for name in ("slope_up", "slope_down")
+            np.divide(old[name], slope, out=np.zeros_like(slope), where=slope != 0.0)
+            for name, slope in unit.items()
         ]
-        return self._slopes(new, *gammas)
+        return slopes_to(*self.reference_bounds(new), new, *gammas)
 
-    def _slopes(
-        self, arrays: dict[str, np.ndarray], up: np.ndarray, down: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        slopes = {}
-        pairs = zip(("up", "down"), (up, down), self.reference_bounds(arrays), strict=True)
-        for name, gamma, bound in pairs:
-            step = -gamma * arrays[f"dwmin_{name}"]
-            zero = np.zeros(np.shape(step), step.dtype)
-            sloped = (bound != 0.0) & np.isfinite(arrays["max_bound"])  # not a perfect bias
-            slopes[f"slope_{name}"] = np.divide(step, bound, out=zero, where=sloped)
-        return slopes
+
+def slopes_to(
+    up: np.ndarray, down: np.ndarray, arrays: Arrays, gamma_up: Any = 1.0, gamma_down: Any = 1.0
+) -> Arrays:
+    """Return the slopes of steps that, with gamma 1, vanish at the weights `up` and `down`."""
+    slopes = {}
+    bounded = np.isfinite(arrays["max_bound"])  # not a perfect bias
+    for name, gamma, bound in (("up", gamma_up, up), ("down", gamma_down, down)):
+        step = -gamma * arrays[f"dwmin_{name}"]
+        zero = np.zeros(np.shape(step), step.dtype)
+        slopes[f"slope_{name}"] = np.divide(step, bound, out=zero, where=bounded & (bound != 0.0))
+    return slopes

@@ -4,10 +4,11 @@ r"""What happens to weights without pulses: decay, diffusion, reset, and the noi
     \text{decay:}\quad & w \leftarrow w - \alpha\,\rho\,(w - b) \\
     \text{diffusion:}\quad & w \leftarrow w + D z \\
     \text{reset:}\quad & w \leftarrow b + \sigma_r z \\
-    \text{write noise:}\quad & w_\text{seen} = w + \sigma_w z
+    \text{write noise:}\quad & w_\text{seen} = w - r + \sigma_w z
 
 each within the device's bounds, with rate :math:`\rho = 1/\text{lifetime}`, target b, diffusion
-rate D. A decay too small for float32 is not lost: what rounding leaves is carried to the next call.
+rate D, reference r (0 for most devices). A decay too small for float32 is not lost: what rounding
+leaves is carried to the next call.
 """
 
 import numpy as np
@@ -54,14 +55,20 @@ def reset_rows(begin, end, w, hits, target, low, high, columns, std, prob, step,
     return 0
 
 
-def rewrite_rows(begin, end, seen, w, hits, std, step, k0, k1):
-    """Draw the write noise of the devices marked in `hits` anew: ``seen = w + std * z``."""
+def rewrite_rows(begin, end, seen, w, reference, hits, std, step, k0, k1):
+    """Set what is seen of the devices marked in `hits`: ``w - reference + std * z``.
+
+    A `reference` of shape (0, 0) is zero everywhere.
+    """
     blocks = (w.shape[1] + 3) // 4
+    z = (np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0))
     for i in range(begin, end):
         for b in range(blocks):
-            z = normals4(i, b, step, 0, k0, k1)
+            if std > 0.0:
+                z = normals4(i, b, step, 0, k0, k1)
             for r in range(4):
                 j = b + r * blocks
                 if j < w.shape[1] and hits[i, j] != 0:
-                    seen[i, j] = w[i, j] + std * z[r]
+                    held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
+                    seen[i, j] = held + std * z[r]
     return 0

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from rpusim.config import param
-from rpusim.devices.base import PulsedDevice
 from rpusim.devices.fabrication import Draw
 from rpusim.devices.linear_step import LinearStepDevice
+from rpusim.devices.write_noise import WriteNoiseDevice
 from rpusim.errors import ConfigError
 
 __all__ = ["SoftBoundsDevice"]
 
 
-class SoftBoundsDevice(PulsedDevice):
+class SoftBoundsDevice(WriteNoiseDevice):
     r"""Device whose steps fade linearly towards its bounds.
 
     .. math:: \Delta w_\pm = \pm \Delta_\pm (1 - w / b_\pm)(1 + \sigma z)
@@ -38,14 +38,11 @@ class SoftBoundsDevice(PulsedDevice):
     """
 
     noise_parameters = ("dw_min_std",)
+    mirror_negates = ("slope_up", "slope_down")
 
     mult_noise: bool = param(
         True, doc="noise is proportional to the step, not to the step at w = 0"
     )
-    write_noise_std: float = param(
-        0.0, low=0.0, unit="of dw_min", doc="noise of the weight that is seen"
-    )
-    apply_write_noise_on_set: bool = param(True, doc="set_weights draws that noise too")
     reverse_up: bool = param(False, doc="up steps grow towards the upper bound")
     reverse_down: bool = param(False, doc="down steps grow towards the lower bound")
     reverse_offset: float = param(0.01, low=0.0, unit="weight", doc="keeps reversed steps above 0")

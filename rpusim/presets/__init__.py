@@ -13,6 +13,8 @@ from rpusim.presets.configs import (
     IdealizedPreset,
     PresetIOParameters,
     PresetUpdateParameters,
+    ReRamESPreset,
+    ReRamSBPreset,
     StandardIOParameters,
 )
 from rpusim.presets.devices import (
@@ -21,6 +23,11 @@ from rpusim.presets.devices import (
     EcRamPresetDevice,
     GokmenVlasovPresetDevice,
     IdealizedPresetDevice,
+    PCMPresetDevice,
+    ReRamArrayHfO2PresetDevice,
+    ReRamArrayOMPresetDevice,
+    ReRamESPresetDevice,
+    ReRamSBPresetDevice,
 )
 from rpusim.presets.preset import Preset, preset_names
 
@@ -28,12 +35,19 @@ __all__ = [
     "PresetIOParameters",
     "StandardIOParameters",
     "PresetUpdateParameters",
+    "ReRamESPresetDevice",
+    "ReRamSBPresetDevice",
     "CapacitorPresetDevice",
     "EcRamPresetDevice",
     "EcRamMOPresetDevice",
     "IdealizedPresetDevice",
     "GokmenVlasovPresetDevice",
+    "PCMPresetDevice",
+    "ReRamArrayOMPresetDevice",
+    "ReRamArrayHfO2PresetDevice",
     "FloatingPoint",
+    "ReRamESPreset",
+    "ReRamSBPreset",
     "CapacitorPreset",
     "EcRamPreset",
     "EcRamMOPreset",

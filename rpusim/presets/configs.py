@@ -12,6 +12,8 @@ __all__ = [
     "StandardIOParameters",
     "PresetUpdateParameters",
     "FloatingPoint",
+    "ReRamESPreset",
+    "ReRamSBPreset",
     "CapacitorPreset",
     "EcRamPreset",
     "EcRamMOPreset",
@@ -65,6 +67,8 @@ def _single(name: str, device: Preset) -> Preset:
     )
 
 
+ReRamESPreset = _single("ReRamESPreset", devices.ReRamESPresetDevice)
+ReRamSBPreset = _single("ReRamSBPreset", devices.ReRamSBPresetDevice)
 CapacitorPreset = _single("CapacitorPreset", devices.CapacitorPresetDevice)
 EcRamPreset = _single("EcRamPreset", devices.EcRamPresetDevice)
 EcRamMOPreset = _single("EcRamMOPreset", devices.EcRamMOPresetDevice)

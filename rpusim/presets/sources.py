@@ -1,6 +1,16 @@
 """The papers that presets take their values from."""
 
-__all__ = ["GOKMEN_2016", "KIM_2019", "LI_2018", "RASCH_2019", "RASCH_2023", "TANG_2018"]
+__all__ = [
+    "GOKMEN_2016",
+    "GONG_2018",
+    "GONG_2022",
+    "KIM_2019",
+    "LI_2018",
+    "NANDAKUMAR_2020",
+    "RASCH_2019",
+    "RASCH_2023",
+    "TANG_2018",
+]
 
 LI_2018 = (
     "Li et al., Capacitor-based cross-point array for analog neural network with record symmetry "
@@ -26,4 +36,16 @@ RASCH_2023 = (
     "Rasch et al., Hardware-aware training for large-scale and diverse deep learning inference "
     "workloads using in-memory computing-based accelerators, Nature Communications (2023), "
     "arXiv 2302.08469"
+)
+GONG_2018 = (
+    "Gong et al., Signal and noise extraction from analog memory elements for neuromorphic "
+    "computing, Nature Communications 9, 2102 (2018)"
+)
+GONG_2022 = (
+    "Gong, Rasch et al., Deep learning acceleration in 14nm CMOS compatible ReRAM array: device, "
+    "material and algorithm co-optimization, IEDM (2022)"
+)
+NANDAKUMAR_2020 = (
+    "Nandakumar et al., Mixed-precision deep learning based on computational memory, "
+    "Frontiers in Neuroscience 14, 406 (2020)"
 )

@@ -136,8 +136,7 @@ class Tile:
         """Return the smallest and largest weight that each device can hold (before write noise)."""
         shape = self.crossbar.shape
         if isinstance(self.crossbar, Crossbar):
-            names = ("min_bound", "max_bound")
-            low, high = (self.crossbar.plane(name).copy() for name in names)
+            low, high = self.crossbar.weight_range()
         else:
             low, high = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
         return (low[:, :-1], high[:, :-1]) if self._mapping.analog_bias else (low, high)

@@ -18,12 +18,13 @@ from rpusim.kernels.bind import kernel
 from rpusim.kernels.streams import Purpose, Streams
 from rpusim.pulses.exact import clip_rows
 from rpusim.pulses.settings import UpdateParameters
-from rpusim.tiles.hidden import changed_planes
+from rpusim.tiles import hidden
 from rpusim.tiles.ledger import UpdateReport
 from rpusim.tiles.pulsing import Pulser
 
 __all__ = ["Crossbar"]
 
+NOTHING = np.zeros((0, 0), np.float32)
 OPERATION = 3.0  # nanoseconds per device of an elementwise operation, to judge whether threads pay
 
 
@@ -46,9 +47,10 @@ class Crossbar:
     Attributes
     ----------
     weights : ndarray of shape (rows, cols)
-        What the product sees: the persistent weights, plus write noise if the device has any.
+        What the product sees: the persistent weights, minus the reference and plus write noise if
+        the device has them.
     persistent : ndarray of shape (rows, cols)
-        What pulses act on.
+        What pulses act on, and the bounds limit.
     """
 
     def __init__(
@@ -67,8 +69,8 @@ class Crossbar:
         self.planes = np.stack([arrays[name] for name in self.names])
         self.granularity = device.weight_granularity
         self.persistent = np.zeros(shape, np.float32)
-        noisy = device.write_noise > 0.0
-        self.weights = np.zeros(shape, np.float32) if noisy else self.persistent
+        apart = device.write_noise > 0.0 or device.subtracts_reference
+        self.weights = np.zeros(shape, np.float32) if apart else self.persistent
         self._carry = np.zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
         drifts = device.drift.nu > 0.0
         self._start = np.zeros(shape if drifts else (0, 0), np.float32)
@@ -77,7 +79,7 @@ class Crossbar:
         counts = shape if device.count_pulses else (0, 0)
         self._counts = np.zeros((2, *counts), np.int64)
         self._pulser = Pulser(device.bound_law(), device.step_depends_on_weight, backend)
-        self._model = np.array(device.model(), np.float32)
+        self._model = device.model_vector().astype(np.float32)
 
     # ---------------------------------------------------------------- access
 
@@ -85,44 +87,27 @@ class Crossbar:
         """Return the (rows, cols) view of one named array."""
         return self.planes[self.names.index(name)]
 
+    def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the smallest and the largest weight of each device that can be seen."""
+        low, high = self._bounds()
+        return low - self._reference(), high - self._reference()
+
     def hidden_parameters(self) -> dict[str, np.ndarray]:
         """Return a copy of everything each device carries, by name."""
-        hidden: dict[str, np.ndarray] = {}
-        for name in self.names:
-            if name == "decay_rates":  # a rate of 1e-9 is a float32, 1 minus it is not
-                hidden["decay_scales"] = 1.0 - self.plane(name).astype(np.float64)
-            else:
-                hidden[name] = self.plane(name).copy()
-        hidden["persistent_weights"] = self.persistent.copy()
-        return hidden
+        return hidden.hidden_parameters(self)
 
     def set_hidden_parameters(
         self, changes: Mapping[str, Any], recompute_derived: bool = True
     ) -> None:
-        """Replace some of the named arrays; nothing changes if any of them is refused.
-
-        Parameters
-        ----------
-        changes : dict of str to array_like
-            Arrays of shape (rows, cols) by name, any of `hidden_parameters`, in any order.
-        recompute_derived : bool
-            Whether planes that follow from changed ones, and are not given, follow them.
-        """
-        old = dict(zip(self.names, self.planes, strict=True))
-        new, persistent = changed_planes(self.device, old, changes, recompute_derived)
-        self.planes[:] = np.stack([new[name] for name in self.names])
-        before = self.persistent.copy()
-        if persistent is not None:
-            self.persistent[:] = persistent
-        self._clip()
-        self._touched(self.persistent != before)
+        """Replace some of it; see `rpusim.tiles.hidden`."""
+        hidden.set_hidden_parameters(self, changes, recompute_derived)
 
     def set_weights(self, weights: np.ndarray) -> int:
         """Write weights, limited to the devices' bounds; return how many that changed."""
-        self.persistent[:] = weights
-        clipped = self._clip()
+        self.persistent[:] = weights + self._reference()
+        clipped = self.limit()
         self._carry[:] = 0.0
-        self._touched(np.ones(self.shape, np.uint8), set_by_user=True)
+        self.touched(np.ones(self.shape, np.uint8), set_by_user=True)
         return clipped
 
     # ---------------------------------------------------------------- physics
@@ -135,15 +120,20 @@ class Crossbar:
         hits = np.zeros(self.shape if tracked else (0, 0), np.uint8)
         report = self._pulser.update(self, x, d, rate, settings, hits, self._counts)
         if tracked:
-            self._touched(hits)
+            self.touched(hits)
         return report
 
     def decay(self, alpha: float = 1.0) -> None:
         """Decay once towards `reset_bias`, `alpha` times as much as one step does."""
         if self.device.lifetime > 0.0:
-            rate, target = self.plane("decay_rates"), self.plane("reset_bias")
             with self._clock_running():
-                args = (self._carry, rate, target, *self._bounds(), alpha)
+                args = (
+                    self._carry,
+                    self.plane("decay_rates"),
+                    self._rest(),
+                    *self._bounds(),
+                    alpha,
+                )
                 self._run(decay_rows, self.persistent, *args)
 
     def diffuse(self) -> None:
@@ -158,21 +148,22 @@ class Crossbar:
         """Reset the devices of the marked columns, each with probability `prob`."""
         hits = np.zeros(self.shape, np.uint8)
         marked = columns.astype(np.uint8)
-        args: tuple[Any, ...] = (hits, self.plane("reset_bias"), *self._bounds(), marked)
+        args: tuple[Any, ...] = (hits, self._rest(), *self._bounds(), marked)
         args += (
             np.float32(self.device.reset_std),
             np.float32(prob),
             *self.streams.draw(Purpose.RESET),
         )
         self._run(reset_rows, self.persistent, *args)
-        self._touched(hits)
+        self.touched(hits)
 
     def clip(self, value: float) -> None:
         """Limit the weights to ``-value..value``, within the devices' bounds."""
         before = self.persistent.copy()
-        np.clip(self.persistent, -value, value, out=self.persistent)
-        self._clip()
-        self._touched(self.persistent != before)
+        zero = self._reference()
+        np.clip(self.persistent, zero - value, zero + value, out=self.persistent)
+        self.limit()
+        self.touched(self.persistent != before)
 
     def drift(self, delta_t: float) -> None:
         """Let a time pass, in the unit of `DriftParameter.t_0`."""
@@ -182,15 +173,18 @@ class Crossbar:
         clock = self.clock + delta_t / p.t_0
         names = ("nu_std", "wg_ratio", "g_offset", "w_offset", "nu_k", "log_g0", "w_noise_std")
         settings = np.array([getattr(p, name) for name in names], np.float32)
-        args = (self.persistent, self._start, self._since, self.plane("drift_nu"), *self._bounds())
-        before = self.persistent.copy()
+        held, before = self._held(), self._held().copy()
+        args = (held, self._start, self._since, self.plane("drift_nu"), *self.weight_range())
         if self._run(drift_rows, *args, settings, clock, *self.streams.draw(Purpose.DRIFT)):
             raise StateError(
                 "drift: nu_k needs positive conductances; choose g_offset and w_offset so that "
                 "(w - w_offset) / wg_ratio + g_offset > 0 for all weights."
             )
         self.clock = clock
-        self._rewrite(self.persistent != before)
+        moved = held != before
+        if held is not self.persistent:
+            self.persistent[:] = np.where(moved, held + self._reference(), self.persistent)
+        self._rewrite(moved)
 
     def pulse_counts(self) -> dict[str, np.ndarray]:
         """Return how many pulses each device got, ``up`` and ``down``, if it counts them."""
@@ -233,7 +227,24 @@ class Crossbar:
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         return self.plane("min_bound"), self.plane("max_bound")
 
-    def _clip(self) -> int:
+    def _reference(self) -> Any:
+        """Return what is subtracted from the persistent weights to give those that are seen."""
+        if self.device.subtracts_reference:
+            return self.plane("reference")
+        return np.float32(0.0)
+
+    def _held(self) -> np.ndarray:
+        """Return the weights that are seen, before write noise."""
+        if self.device.subtracts_reference:
+            return self.persistent - self._reference()
+        return self.persistent
+
+    def _rest(self) -> np.ndarray:
+        """Return the persistent weights to which reset and decay lead."""
+        return self.plane("reset_bias") + self._reference()
+
+    def limit(self) -> int:
+        """Limit the persistent weights to the bounds; return how many that changed."""
         low, high = self._bounds()
         changed = int(((self.persistent < low) | (self.persistent > high)).sum())
         self._run(clip_rows, self.persistent, low, high)
@@ -257,20 +268,22 @@ class Crossbar:
         """Return whether it matters which devices were written."""
         return self.weights is not self.persistent or self._since.size > 0
 
-    def _touched(self, hits: np.ndarray, set_by_user: bool = False) -> None:
+    def touched(self, hits: np.ndarray, set_by_user: bool = False) -> None:
         """Note that some devices were written: their drift restarts, their write noise is new."""
         if self._since.size:
-            self._start[hits != 0] = self.persistent[hits != 0]
+            self._start[hits != 0] = self._held()[hits != 0]
             self._since[hits != 0] = self.clock
         if set_by_user and not getattr(self.device, "apply_write_noise_on_set", True):
-            self.weights[:] = self.persistent
+            self.weights[:] = self._held()
         else:
             self._rewrite(hits)
 
     def _rewrite(self, hits: np.ndarray) -> None:
         if self.weights is not self.persistent and hits.any():
-            args = (self.persistent, hits.astype(np.uint8), np.float32(self.device.write_noise))
-            self._run(rewrite_rows, self.weights, *args, *self.streams.draw(Purpose.WRITE))
+            zero = self._reference() if self.device.subtracts_reference else NOTHING
+            noise, marked = np.float32(self.device.write_noise), hits.astype(np.uint8)
+            args = (self.persistent, zero, marked, noise, *self.streams.draw(Purpose.WRITE))
+            self._run(rewrite_rows, self.weights, *args)
 
     def _run(self, rows: Callable[..., int], *args: Any) -> int:
         size = self.shape[0] * self.shape[1]

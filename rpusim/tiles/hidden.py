@@ -1,4 +1,4 @@
-"""Changing what the devices of a crossbar carry: all arrays are checked before one is taken."""
+"""What the devices of a crossbar carry, by name: reading it, and changing it all or not at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,48 @@ from rpusim.config import nearest
 from rpusim.devices.base import PulsedDevice
 from rpusim.errors import DataError, ShapeError, StateError
 
-__all__ = ["changed_planes"]
+__all__ = ["hidden_parameters", "set_hidden_parameters"]
 
 Arrays = dict[str, np.ndarray]
+
+
+def hidden_parameters(crossbar: Any) -> Arrays:
+    """Return a copy of everything each device of a crossbar carries, by name."""
+    hidden: Arrays = {}
+    for name in crossbar.names:
+        if name == "decay_rates":  # a rate of 1e-9 is a float32, 1 minus it is not
+            hidden["decay_scales"] = 1.0 - crossbar.plane(name).astype(np.float64)
+        else:
+            hidden[name] = crossbar.plane(name).copy()
+    hidden["persistent_weights"] = crossbar.persistent.copy()
+    return hidden
+
+
+def set_hidden_parameters(
+    crossbar: Any, changes: Mapping[str, Any], recompute_derived: bool = True
+) -> None:
+    """Replace some of the named arrays; nothing changes if any of them is refused.
+
+    Parameters
+    ----------
+    crossbar : Crossbar
+        Whose devices are changed.
+    changes : dict of str to array_like
+        Arrays of shape (rows, cols) by name, any of `hidden_parameters`, in any order.
+    recompute_derived : bool
+        Whether planes that follow from changed ones, and are not given, follow them.
+    """
+    old = dict(zip(crossbar.names, crossbar.planes.copy(), strict=True))
+    new, persistent = changed_planes(crossbar.device, old, changes, recompute_derived)
+    crossbar.planes[:] = np.stack([new[name] for name in crossbar.names])
+    before = crossbar.persistent.copy()
+    if persistent is not None:
+        crossbar.persistent[:] = persistent
+    crossbar.limit()
+    moved = crossbar.persistent != before
+    if crossbar.device.subtracts_reference:
+        moved |= new["reference"] != old["reference"]
+    crossbar.touched(moved)
 
 
 def changed_planes(
@@ -28,7 +67,7 @@ def changed_planes(
     old : dict of str to ndarray
         The planes now.
     changes : dict of str to array_like
-        Arrays by the names that `Crossbar.hidden_parameters` uses.
+        Arrays by the names that `hidden_parameters` uses.
     recompute_derived : bool
         Whether planes that follow from changed ones, and are not given, follow them.
     """
