@@ -40,9 +40,9 @@ def _bits_float(i):
 
 if not simulated():
     compilers["cuda"] = cuda.jit(device=True)
-    native["cuda", popcount] = _popcount
-    native["cuda", float_bits] = _float_bits
-    native["cuda", bits_float] = _bits_float
+    native["cuda", popcount] = compilers["cuda"](_popcount)
+    native["cuda", float_bits] = compilers["cuda"](_float_bits)
+    native["cuda", bits_float] = compilers["cuda"](_bits_float)
 
 
 def launch_grid(body, shape, *args, **names):

@@ -176,6 +176,15 @@ class Tile:
             raise DataError(f"weight_granularity must be > 0, got {value!r}.")
         self._pulsed().granularity = float(value)
 
+    def estimate_dw_min(self) -> float:
+        """Return the mean of `dwmin_up` and `dwmin_down` over the devices as they are now.
+
+        Nothing follows it by itself: after changing steps by `set_hidden_parameters`, assign
+        `weight_granularity` if learning rates are to keep their meaning.
+        """
+        box = self._pulsed()
+        return float(0.5 * (box.plane("dwmin_up") + box.plane("dwmin_down")).mean(dtype=float))
+
     def _pulsed(self) -> Crossbar:
         if not isinstance(self.crossbar, Crossbar):
             raise StateError(f"{type(self.rpu_config.device).__name__} takes no pulses.")

@@ -30,7 +30,18 @@ SIMULATE = """
     rng = np.random.default_rng(0)
     x, d = rng.normal(size=(3, 6)).astype("f4"), rng.normal(size=(3, 5)).astype("f4")
     steep = rs.ConstantStepDevice(dw_min=0.02)
-    for device in (steep, rs.LinearStepDevice(), rs.SoftBoundsDevice(), Cubic()):
+    for device in (
+        steep,
+        rs.LinearStepDevice(),
+        rs.SoftBoundsDevice(),
+        rs.SoftBoundsReferenceDevice(reference_mean=0.1),
+        rs.ExpStepDevice(dw_min_std_add=0.1),
+        rs.PowStepReferenceDevice(),
+        rs.PiecewiseStepDevice(piecewise_up=[1, 2, 1], piecewise_down=[2, 1, 1]),
+        rs.LookupTableDevice(steps_up=[[0.1, 0.2], [0.2, 0.1]], steps_down=[[0.1, 0.2]] * 2),
+        rs.HiddenStepDevice(hs_dw_min_std=0.3),
+        Cubic(),
+    ):
         here, there = (rs.AnalogTile(5, 6, device, rng=4) for _ in range(2))
         here.update(x, d, 0.1)
         box, settings = there.crossbar, there.rpu_config.update
@@ -44,7 +55,7 @@ SIMULATE = """
         hits, counts = np.zeros((0, 0), np.uint8), np.zeros((5, 2), np.int64)
         args = (box.persistent, box.planes, box._model, t.xw, t.xs, t.dw, t.ds, t.offsets)
         launch_grid(body, (5, 6), *args, step, noise, hits, counts, **names)
-        assert np.array_equal(here.get_weights()[0], there.get_weights()[0]), type(device).__name__
+        assert np.array_equal(here.crossbar.persistent, box.persistent), type(device).__name__
         assert counts.sum() == here.stats.pulses > 0
     print("equal")
 """
@@ -68,7 +79,7 @@ def double(x):
 
 def test_the_laws_compile_to_ptx_without_double_precision():
     pytest.importorskip("numba_cuda", reason="PTX needs the package numba-cuda[cu13]")
-    from numba import float32, int64
+    from numba import float32, int64, types
 
     import rpusim as rs
     from rpusim.kernels.cuda import ptx
@@ -79,7 +90,19 @@ def test_the_laws_compile_to_ptx_without_double_precision():
     except Exception as error:
         pytest.skip(f"no compiler for PTX is installed (numba-cuda[cu13]): {type(error).__name__}")
     assert ".f64" not in ptx(normals4, (int64,) * 6)
-    for device in (rs.ConstantStepDevice(), rs.LinearStepDevice(), rs.SoftBoundsDevice()):
+    nodes = {"piecewise_up": [1, 2], "piecewise_down": [2, 1]}
+    rows = {"steps_up": [[1, 2], [2, 1]], "steps_down": [[1, 2], [2, 1]]}
+    for device, tables in (
+        (rs.ConstantStepDevice(), 0),
+        (rs.LinearStepDevice(), 0),
+        (rs.SoftBoundsDevice(), 0),
+        (rs.ExpStepDevice(), 0),
+        (rs.PowStepDevice(), 0),
+        (rs.PiecewiseStepDevice(**nodes), 2),
+        (rs.LookupTableDevice(**rows), 2),
+        (rs.HiddenStepDevice(), 0),
+    ):
         law = device.bound_law()
-        arguments = (float32, float32, float32[::1], float32[::1], int64, int64, *[float32] * 4)
-        assert ".f64" not in ptx(law.advance, arguments)
+        views = types.UniTuple(float32[::1], tables) if tables else types.Tuple(())
+        arguments = (float32, float32, float32[::1], views, int64, int64, *[float32] * 4)
+        assert ".f64" not in ptx(law.advance, arguments), type(device).__name__
