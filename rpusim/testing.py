@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.config import Config
+from rpusim.config import Config, nearest
 from rpusim.devices import PulsedDevice
 from rpusim.devices.fabrication import Draw
 from rpusim.errors import RpusimError
@@ -54,7 +54,7 @@ def check_device(device: PulsedDevice) -> list[str]:
             f"check_device needs a PulsedDevice, got {device!r}"
             + ("; call the class to make one." if isinstance(device, type) else ".")
         )
-    failures = []
+    failures: dict[str, list[str]] = {}  # what was found -> the claims that it contradicts
     for claim, check in CHECKS:
         try:
             found = check(device)
@@ -62,12 +62,15 @@ def check_device(device: PulsedDevice) -> list[str]:
             found = str(error)
         except Exception as error:  # a law may fail in any way
             found = f"it raised {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            if isinstance(error, AttributeError):
+                found += nearest(error.name, [*device.planes(), *device.model()._fields])
         if found:
-            failures.append(f"- {claim} But {found}")
+            failures.setdefault(found, []).append(claim)
     if failures:
-        raise CheckFailed(
-            f"{type(device).__name__} breaks a law's contract.\n" + "\n".join(failures)
-        )
+        lines = [f"{type(device).__name__} breaks a law's contract."]
+        for found, claims in failures.items():
+            lines += [f"- {claim}" for claim in claims[:-1]] + [f"- {claims[-1]} But {found}"]
+        raise CheckFailed("\n".join(lines))
     return [claim for claim, _ in CHECKS]
 
 
@@ -200,9 +203,9 @@ def _bounds_hold_and_zeros_do_nothing(device: PulsedDevice) -> str:
     """Train a tile, compare its weights with the bounds, then update with zeros."""
     tile = _tile(device)
     _train(tile, 20)
-    low, high = tile.weight_range()
-    held = tile.get_hidden_parameters()["persistent_weights"]
-    if not ((held >= low) & (held <= high)).all():
+    hidden = tile.get_hidden_parameters()
+    held = hidden["persistent_weights"]
+    if not ((held >= hidden["min_bound"]) & (held <= hidden["max_bound"])).all():
         return f"weights reached {held.min():.4g}..{held.max():.4g}."
     before = tile.get_weights()[0]
     tile.update(np.zeros((2, COLS)), np.ones((2, ROWS)), learning_rate=0.1)

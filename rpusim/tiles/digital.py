@@ -42,6 +42,7 @@ class DigitalMatrix:
     ) -> None:
         self.shape, self.device, self.streams, self.backend = shape, device, streams, backend
         self.weights = self.persistent = np.zeros(shape, np.float32)
+        self._carry = np.zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
         self._start, self._since, self.clock = self.weights.copy(), 0.0, 0.0
 
     def hidden_parameters(self) -> dict[str, np.ndarray]:
@@ -59,6 +60,7 @@ class DigitalMatrix:
     def set_weights(self, weights: np.ndarray) -> int:
         """Write weights; none is ever clipped."""
         self.weights[:] = weights
+        self._carry[:] = 0.0
         self._written()
         return 0
 
@@ -71,9 +73,12 @@ class DigitalMatrix:
         return UpdateReport(vectors=len(x))
 
     def decay(self, alpha: float = 1.0) -> None:
-        """Shrink all weights once by ``alpha / lifetime``."""
+        """Shrink all weights once by ``alpha / lifetime``; what rounding leaves is kept."""
         if self.device.lifetime > 0.0:
-            self.weights *= np.float32(1.0 - min(alpha / self.device.lifetime, 1.0))
+            exact = self.weights.astype(np.float64) + self._carry
+            exact *= 1.0 - min(alpha / self.device.lifetime, 1.0)
+            self.weights[:] = exact
+            self._carry[:] = exact - self.weights
             self._written()
 
     def diffuse(self) -> None:
@@ -111,6 +116,7 @@ class DigitalMatrix:
         """Return everything as plain arrays, by name."""
         return {
             "persistent_weights": self.weights.copy(),
+            "decay_carry": self._carry.copy(),
             "drift_start": self._start.copy(),
             "drift_times": np.array([self._since, self.clock]),
         }
@@ -118,7 +124,7 @@ class DigitalMatrix:
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` returned."""
         self.weights[:] = state["persistent_weights"]
-        self._start[:] = state["drift_start"]
+        self._carry[:], self._start[:] = state["decay_carry"], state["drift_start"]
         self._since, self.clock = (float(t) for t in state["drift_times"])
 
     def _written(self) -> None:
