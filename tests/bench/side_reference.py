@@ -1,49 +1,38 @@
-"""The reference's side of `bench_spine.py`: run by a Python that has aihwkit and torch."""
+"""The reference's side of `bench.py`: run by a Python that has aihwkit and torch."""
 
 import itertools
 import json
 import os
-import time
 
 import torch
 from aihwkit.nn import AnalogLinear, AnalogSequential
 from aihwkit.optim import AnalogSGD
 from aihwkit.simulator import presets
-from aihwkit.simulator.configs import FloatingPointRPUConfig, SingleRPUConfig
-from aihwkit.simulator.configs.devices import ConstantStepDevice, SoftBoundsDevice
+from aihwkit.simulator.configs import FloatingPointRPUConfig, SingleRPUConfig, devices
 from aihwkit.simulator.tiles import AnalogTile
+from cases import DEVICES, DIGITS, SHAPES, TO_AND_FRO, TRAINS, median
 from torch import nn
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 torch.manual_seed(0)
 
-
-def median(call, repeats=9):
-    """Return the median time of a call, after two to warm up."""
-    call(), call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return sorted(times)[repeats // 2]
-
-
 out = {}
 x, d = torch.randn(32, 512) * 0.1, torch.randn(32, 512) * 0.1
-for name, device in (("constant", ConstantStepDevice()), ("soft bounds", SoftBoundsDevice())):
-    for bl, rate in ((2, 0.01), (31, 1.0)):
+for name, (kind, parameters) in DEVICES.items():
+    device = getattr(devices, kind)(**parameters)
+    for bl, rate in TRAINS:
         tile = AnalogTile(512, 512, SingleRPUConfig(device=device))
         tile.set_learning_rate(rate)
         out[f"update {name}, BL {bl}"] = median(lambda t=tile: t.update(x, d))
-        tile = AnalogTile(512, 512, SingleRPUConfig(device=device))
-        tile.set_learning_rate(rate)
-        signs = itertools.cycle((d, -d))
-        out[f"update {name}, BL {bl}, to and fro"] = median(
-            lambda t=tile, e=signs: t.update(x, next(e))
-        )
-for size, batch in ((512, 32), (1024, 512), (64, 10)):
-    tile = AnalogTile(size, size, SingleRPUConfig(device=ConstantStepDevice()))
+        if name in TO_AND_FRO:
+            tile = AnalogTile(512, 512, SingleRPUConfig(device=device))
+            tile.set_learning_rate(rate)
+            signs = itertools.cycle((d, -d))
+            out[f"update {name}, BL {bl}, to and fro"] = median(
+                lambda t=tile, e=signs: t.update(x, next(e))
+            )
+for size, batch in SHAPES:
+    tile = AnalogTile(size, size, SingleRPUConfig(device=devices.ConstantStepDevice()))
     v = torch.randn(batch, size) * 0.1
     repeats = 200 if size == 64 else 9
     what = f"{size} x {size}, batch {batch}"
@@ -58,7 +47,7 @@ if load_digits:
     inputs, labels = load_digits(return_X_y=True)
     inputs = torch.tensor((inputs / 16).astype("f4")[:1437])
     labels = torch.tensor(labels[:1437])
-    for name in ("FloatingPoint", "IdealizedPreset", "GokmenVlasovPreset", "EcRamPreset"):
+    for name in DIGITS:
         make = FloatingPointRPUConfig if name == "FloatingPoint" else getattr(presets, name)
         model = AnalogSequential(
             AnalogLinear(64, 32, rpu_config=make()),

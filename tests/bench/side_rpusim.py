@@ -1,41 +1,29 @@
-"""rpusim's side of `bench_spine.py`: prints seconds by name as one line of JSON."""
+"""rpusim's side of `bench.py`: prints seconds by name as one line of JSON."""
 
 import itertools
 import json
-import time
 
 import numpy as np
+from cases import DEVICES, DIGITS, SHAPES, TO_AND_FRO, TRAINS, median
 
 import rpusim as rs
 from rpusim import nn, optim, presets
 
-
-def median(call, repeats=9):
-    """Return the median time of a call, after two to warm up."""
-    call(), call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return sorted(times)[repeats // 2]
-
-
 rng = np.random.default_rng(0)
 out = {}
 x, d = ((rng.normal(size=(32, 512)) * 0.1).astype("f4") for _ in range(2))
-for name, device in (("constant", rs.ConstantStepDevice()), ("soft bounds", rs.SoftBoundsDevice())):
-    for bl, rate in ((2, 0.01), (31, 1.0)):
+for name, (kind, parameters) in DEVICES.items():
+    device = getattr(rs, kind)(**parameters)
+    for bl, rate in TRAINS:
         tile = rs.AnalogTile(512, 512, device, rng=1)
         out[f"update {name}, BL {bl}"] = median(lambda t=tile, r=rate: t.update(x, d, r))
-        tile = rs.AnalogTile(
-            512, 512, device, rng=1
-        )  # to and fro: weights do not pile up at bounds
-        signs = itertools.cycle((d, -d))
-        out[f"update {name}, BL {bl}, to and fro"] = median(
-            lambda t=tile, r=rate, e=signs: t.update(x, next(e), r)
-        )
-for size, batch in ((512, 32), (1024, 512), (64, 10)):
+        if name in TO_AND_FRO:  # weights do not pile up at bounds
+            tile = rs.AnalogTile(512, 512, device, rng=1)
+            signs = itertools.cycle((d, -d))
+            out[f"update {name}, BL {bl}, to and fro"] = median(
+                lambda t=tile, r=rate, e=signs: t.update(x, next(e), r)
+            )
+for size, batch in SHAPES:
     tile = rs.AnalogTile(size, size, rs.ConstantStepDevice(), rng=1)
     v = (rng.normal(size=(batch, size)) * 0.1).astype("f4")
     w = tile.get_weights()[0]
@@ -52,7 +40,7 @@ except ImportError:
 if load_digits:
     inputs, labels = load_digits(return_X_y=True)
     inputs = (inputs / 16).astype("f4")[:1437]
-    for name in ("FloatingPoint", "IdealizedPreset", "GokmenVlasovPreset", "EcRamPreset"):
+    for name in DIGITS:
         config = getattr(presets, name)()
         model = nn.Sequential(
             nn.AnalogLinear(64, 32, rpu_config=config, rng=0),

@@ -1,8 +1,8 @@
 """Time tiles and a digits epoch, beside the reference if a Python that has it is named.
 
-    python tests/bench/bench_spine.py                                  # rpusim alone
-    python tests/bench/bench_spine.py --reference /path/to/other/bin/python
-    python tests/bench/bench_spine.py --cores 2 --rounds 5
+    python tests/bench/bench.py                                  # rpusim alone
+    python tests/bench/bench.py --reference /path/to/other/bin/python
+    python tests/bench/bench.py --cores 2 --rounds 5
 
 Both sides run in alternation, in processes of their own pinned to the same cores, so that a busy
 machine slows both; the table shows the median of the rounds and the ratio. The other Python needs
