@@ -11,9 +11,10 @@ from rpusim.devices.lookup_table import LookupTableDevice
 from rpusim.devices.parameters import Device
 from rpusim.devices.piecewise_step import PiecewiseStepDevice
 from rpusim.devices.pow_step import PowStepDevice
-from rpusim.devices.reference import PowStepReferenceDevice, SoftBoundsReferenceDevice
+from rpusim.devices.pow_step_reference import PowStepReferenceDevice
 from rpusim.devices.soft_bounds import SoftBoundsDevice
 from rpusim.devices.soft_bounds_pmax import SoftBoundsPmaxDevice
+from rpusim.devices.soft_bounds_reference import SoftBoundsReferenceDevice
 from rpusim.devices.spread import SpreadLaw, UpDownConvention
 from rpusim.devices.write_noise import WriteNoiseDevice
 
