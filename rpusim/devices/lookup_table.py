@@ -65,11 +65,11 @@ class LookupTableDevice(WriteNoiseDevice):
 
     def check(self) -> None:
         """Refuse tables that do not fit each other."""
-        check_tables(self, "steps_up", "steps_down")
+        check_tables(self, "steps_up", "steps_down", dimensions=2)
         first = [np.atleast_2d(table)[0] for table in (self.steps_up, self.steps_down)]
         shape = np.shape(self.steps_up)
-        if len(shape) > 2:
-            raise ConfigError(f"LookupTableDevice.steps_up must be a row or rows, got {shape}.")
+        if not np.any(first):
+            raise ConfigError("LookupTableDevice: the first rows of its tables must not be all 0.")
         self.settle(
             dw_min=float(np.abs(first).mean()), rows=int(shape[0] if len(shape) == 2 else 1)
         )

@@ -92,8 +92,8 @@ class PiecewiseStepDevice(WriteNoiseDevice):
         return self.dw_min * float(self.piecewise_up[len(self.piecewise_up) // 2])
 
 
-def check_tables(device: Any, up: str, down: str) -> None:
-    """Refuse tables for up and down steps that are empty, not numbers or of different shapes."""
+def check_tables(device: Any, up: str, down: str, dimensions: int = 1) -> None:
+    """Refuse tables for up and down steps that are empty, no numbers or of different shapes."""
     shapes = []
     for name in (up, down):
         where = f"{type(device).__name__}.{name}"
@@ -103,6 +103,9 @@ def check_tables(device: Any, up: str, down: str) -> None:
             raise ConfigError(f"{where} must hold numbers, in rows of equal length.") from None
         if table.size == 0:
             raise ConfigError(f"{where} must not be empty.")
+        if table.ndim > dimensions:
+            shape = "a row of numbers" if dimensions == 1 else "a row of numbers, or rows"
+            raise ConfigError(f"{where} must be {shape}, got the shape {table.shape}.")
         shapes.append(table.shape)
     if shapes[0] != shapes[1]:
         raise ConfigError(
