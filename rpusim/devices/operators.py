@@ -61,11 +61,9 @@ def rewrite_rows(begin, end, seen, w, reference, hits, std, step, k0, k1):
     A `reference` of shape (0, 0) is zero everywhere.
     """
     blocks = (w.shape[1] + 3) // 4
-    z = (np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0))
     for i in range(begin, end):
         for b in range(blocks):
-            if std > 0.0:
-                z = normals4(i, b, step, 0, k0, k1)
+            z = normals4(i, b, step, 0, k0, k1)
             for r in range(4):
                 j = b + r * blocks
                 if j < w.shape[1] and hits[i, j] != 0:

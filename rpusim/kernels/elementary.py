@@ -3,13 +3,13 @@ r"""Exponential, logarithm and power in single precision, for the inner loops of
 Short polynomials on a small interval, the rest is exponent bits: no branch and no call, so that
 eight devices are worked on at once, where a library's function takes one at a time.
 
-============  =============================  ==========================================
-function      error                          range
-============  =============================  ==========================================
-``exp(x)``    2e-7 relative                  x in -87..88, beyond that the nearer end's
-``log(x)``    3e-7 absolute                  normal positive x
-``power``     2e-7 + 4e-7 ``g (1 + |ln x|)`` relative; 0 for x <= 0
-============  =============================  ==========================================
+===============  ==========================================  =====================================
+function         error                                       range
+===============  ==========================================  =====================================
+``exp(x)``       2e-7 relative                               -87..88, beyond: as at the nearer end
+``log(x)``       3e-7 ``(1 + |ln x|)`` absolute              normal positive x
+``power(x, g)``  2e-7 + 4e-7 ``|g| (1 + |ln x|)`` relative   normal positive x; 0 for x <= 0
+===============  ==========================================  =====================================
 
 Bound for the targets ``exact`` and ``double`` (see `rpusim.kernels.bind`) they are the functions of
 `math`.

@@ -7,7 +7,7 @@ import numpy as np
 
 from rpusim.kernels.primitives import compress, popcount
 
-__all__ = ["RUN", "coincide", "gather", "sort_by_number", "transposed"]
+__all__ = ["RUN", "coincide", "gather", "gather_word", "sort_by_number", "transposed"]
 
 RUN, RUN_FULL = 56, (1 << 56) - 1  # pulses whose directions share a word
 
@@ -48,22 +48,47 @@ def gather(j, xt, st, d, minus, offsets, rises):
     return n, n_up
 
 
-def sort_by_number(number, order, place):
-    """Fill `order` with the columns by rising number of pulses, those without at the end.
+def gather_word(x, signs, d, minus, offset, rises, number):
+    """Line up the pulses of all columns where one word holds them; return (number, rising)."""
+    n_all, n_up = 0, 0
+    for j in range(x.size):
+        live = coincide(x[j], d, offset)
+        up = live & (signs[j] ^ minus)
+        m = popcount(live)
+        bits = compress(up, live)
+        rises[j, 0], rises[j, 1] = bits & RUN_FULL, bits >> RUN
+        number[j] = m
+        n_all += m
+        n_up += popcount(up)
+    return n_all, n_up
 
-    Return how many have any.
+
+def sort_by_number(number, order, place):
+    """Fill ``order[0]`` with the columns that have pulses, roughly by rising number.
+
+    Columns with one or two pulses come first, then those with three or four, unsorted; the others
+    are sorted. Return how many there are. The other rows of `order` are room to work in.
     """
-    place[:] = 0
-    for j in range(number.size):
-        place[number[j]] += 1
-    active = 0
-    for n in range(1, place.size):
-        count = place[n]
-        place[n] = active
-        active += count
-    place[0] = active
-    for j in range(number.size):
+    few, some, many = 0, 0, 0
+    for j in range(number.size):  # without a jump: which way a column goes is as good as random
         n = number[j]
-        order[place[n]] = j
-        place[n] += 1
-    return active
+        order[0, few] = order[1, some] = order[2, many] = j
+        few += 1 if 0 < n < 3 else 0
+        some += 1 if 2 < n < 5 else 0
+        many += 1 if n > 4 else 0
+    for k in range(some):
+        order[0, few + k] = order[1, k]
+    if many > 0:
+        place[:] = 0
+        for k in range(many):
+            place[number[order[2, k]]] += 1
+        active = few + some
+        for n in range(5, place.size):
+            count = place[n]
+            place[n] = active
+            active += count
+        for k in range(many):
+            j = order[2, k]
+            order[0, place[number[j]]] = j
+            place[number[j]] += 1
+    return few + some + many

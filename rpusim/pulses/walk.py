@@ -15,7 +15,14 @@ from rpusim.kernels.bind import apart
 from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import compress, popcount
 from rpusim.kernels.random import normal_pair, philox
-from rpusim.pulses.lineup import RUN, coincide, gather, sort_by_number, transposed
+from rpusim.pulses.lineup import (
+    RUN,
+    coincide,
+    gather,
+    gather_word,
+    sort_by_number,
+    transposed,
+)
 from rpusim.pulses.trains import SLOTS
 
 __all__ = ["fields", "walk_lanes", "walk_plainly", "walk_rows", "workspace"]
@@ -154,11 +161,14 @@ def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys,
         for q in range(words):
             d[q], minus[q] = dw[q, i], ds[q, i]
         n_up, n_all = 0, 0
-        for j in range(cols):
-            n, up = gather(j, xt, st, d, minus, offsets, rises)
-            number[j] = n
-            n_all += n
-            n_up += up
+        if words == 1:
+            n_all, n_up = gather_word(xw[0], xs[0], d[0], minus[0], offsets[0], rises, number)
+        else:
+            for j in range(cols):
+                n, up = gather(j, xt, st, d, minus, offsets, rises)
+                number[j] = n
+                n_all += n
+                n_up += up
         counts[i, 0] += n_up
         counts[i, 1] += n_all - n_up
         walk_lanes(i, w, planes, step, keys, hits, room)
@@ -174,7 +184,7 @@ def fields(model):
 
 def workspace(cols, words, model):
     """Return the arrays that `walk_lanes` works in: pulses by column, which rise, and others."""
-    number, order = np.zeros(cols, np.int64), np.empty(cols, np.int64)
+    number, order = np.zeros(cols, np.int64), np.empty((3, cols + 1), np.int64)
     rises = np.empty((cols, words + words // 8 + 2), np.int64)
     place = np.empty(words * SLOTS + 2, np.int64)
     lanes, noise = np.zeros(3 * LANES, np.int32), np.zeros(4 * LANES, np.float32)
@@ -189,15 +199,15 @@ def walk_lanes(i, w, planes, step, keys, hits, room):
     k0, k1 = keys[2], keys[3]
     active = sort_by_number(number, order, place)
     for start in range(0, active, LANES):
-        size = min(LANES, active - start)
+        size, longest = min(LANES, active - start), 0
         for c in range(LANES):
-            j = order[start + min(c, size - 1)]
+            j = order[0, start + min(c, size - 1)]
             lanes[c] = j
             lanes[LANES + c] = number[j] if c < size else 0
+            longest = max(longest, number[j])
             lanes[2 * LANES + c] = rises[j, 0] & PART_FULL
             local[c] = w[i, j]
             load(local, planes, i, j, c)
-        longest = lanes[LANES + size - 1]
         for block in range((longest + PER_BLOCK - 1) // PER_BLOCK):
             done = block * PER_BLOCK
             if block > 0 and done % PART == 0:

@@ -121,20 +121,16 @@ class Crossbar:
         report = self._pulser.update(self, x, d, rate, settings, hits, self._counts)
         if tracked:
             self.touched(hits)
+        else:
+            self._show()
         return report
 
     def decay(self, alpha: float = 1.0) -> None:
         """Decay once towards `reset_bias`, `alpha` times as much as one step does."""
         if self.device.lifetime > 0.0:
             with self._clock_running():
-                args = (
-                    self._carry,
-                    self.plane("decay_rates"),
-                    self._rest(),
-                    *self._bounds(),
-                    alpha,
-                )
-                self._run(decay_rows, self.persistent, *args)
+                args = (self._carry, self.plane("decay_rates"), self._rest(), *self._bounds())
+                self._run(decay_rows, self.persistent, *args, alpha)
 
     def diffuse(self) -> None:
         """Take one step of the devices' random walks."""
@@ -255,6 +251,7 @@ class Crossbar:
         """Let weights move without restarting their drift; redraw write noise where they did."""
         if not self._tracked():
             yield
+            self._show()
             return
         before = self.persistent.copy()
         yield
@@ -266,7 +263,7 @@ class Crossbar:
 
     def _tracked(self) -> bool:
         """Return whether it matters which devices were written."""
-        return self.weights is not self.persistent or self._since.size > 0
+        return self.device.write_noise > 0.0 or self._since.size > 0
 
     def touched(self, hits: np.ndarray, set_by_user: bool = False) -> None:
         """Note that some devices were written: their drift restarts, their write noise is new."""
@@ -278,8 +275,16 @@ class Crossbar:
         else:
             self._rewrite(hits)
 
+    def _show(self) -> None:
+        """Let the weights that are seen follow the persistent ones, without noise."""
+        if self.weights is not self.persistent:
+            np.subtract(self.persistent, self._reference(), out=self.weights)
+
     def _rewrite(self, hits: np.ndarray) -> None:
-        if self.weights is not self.persistent and hits.any():
+        """Show the marked devices' weights with new write noise."""
+        if self.device.write_noise == 0.0:
+            self._show()
+        elif hits.any():
             zero = self._reference() if self.device.subtracts_reference else NOTHING
             noise, marked = np.float32(self.device.write_noise), hits.astype(np.uint8)
             args = (self.persistent, zero, marked, noise, *self.streams.draw(Purpose.WRITE))
