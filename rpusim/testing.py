@@ -63,7 +63,7 @@ def check_device(device: PulsedDevice) -> list[str]:
         except Exception as error:  # a law may fail in any way
             found = f"it raised {type(error).__name__}: {str(error).strip().splitlines()[0]}"
             if isinstance(error, AttributeError):
-                found += nearest(error.name, [*device.planes(), *device.model()._fields])
+                found += nearest(str(error.name), [*device.planes(), *device.model()._fields])
         if found:
             failures.setdefault(found, []).append(claim)
     if failures:

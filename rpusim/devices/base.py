@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections import namedtuple
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from rpusim.devices.parameters import PulsedParameters
 from rpusim.devices.spread import STUCK, mean_gain
 from rpusim.errors import ConfigError
 from rpusim.kernels.law import BoundLaw, bind_law, pack_model
+
+if TYPE_CHECKING:
+    from rpusim.devices.summary import DeviceSummary
 
 __all__ = ["PulsedDevice"]
 
@@ -171,7 +174,8 @@ class PulsedDevice(PulsedParameters):
 
     def mean_device(self) -> Any:
         """Return ``dev`` of the device without any spread, as the law sees it."""
-        spreads = {f.name: 0.0 for f in dataclasses.fields(self) if f.name.endswith("_dtod")}  # type: ignore[arg-type]
+        names = [f.name for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        spreads = {n: 0.0 for n in names if n.endswith("_dtod") or n == "reference_std"}
         healthy = {name: 0.0 for name in ("corrupt_devices_prob", *STUCK)}
         flat = self.replace(**spreads, **healthy, dw_min_dtod_log_normal=False)
         arrays = base_arrays(flat, (1, 1), Draw((0, 0)), False)
@@ -204,6 +208,12 @@ class PulsedDevice(PulsedParameters):
         0.125
         """
         return figures.symmetry_point(self)
+
+    def summary(self) -> DeviceSummary:
+        """Return the key figures of the mean device; print them to read them."""
+        from rpusim.devices.summary import summary  # late: it names this class
+
+        return summary(self)
 
     @property
     def weight_granularity(self) -> float:

@@ -24,6 +24,11 @@ def advance(w, sign, local, tables, c, active, z0, z1, z2, z3):
     raise NotImplementedError
 
 
+def unbounded(w, sign, local, tables, c, z):
+    """Stand for the law without bounds."""
+    raise NotImplementedError
+
+
 def prepare(local, model):
     """Stand for copying the law's numbers of the configuration."""
     raise NotImplementedError
@@ -47,6 +52,16 @@ def step_each(out, w, signs, z, planes, model):
         load(local, planes, 0, n, 0)
         noise = (z[0, n], z[1, n], z[2, n], z[3, n])
         out[n] = advance(w[n], signs[n], local, tables, 0, True, *noise)
+
+
+def free_steps_each(out, w, planes, model):
+    """Set ``out[:, n]`` to the noise-free steps up and down of device n, as without bounds."""
+    local, tables = np.ones((FIRST + FIELDS) * LANES), split_tables(model)
+    prepare(local, model)
+    for n in range(w.size):
+        load(local, planes, 0, n, 0)
+        out[0, n] = unbounded(w[n], 1.0, local, tables, 0, 0.0) - w[n]
+        out[1, n] = unbounded(w[n], -1.0, local, tables, 0, 0.0) - w[n]
 
 
 def trace_each(out, signs, planes, model):
@@ -110,6 +125,24 @@ class ExactLaw:
             out, before, signs, noise, self._planes, self._model
         )
         return out - before
+
+    def free_steps(self, w: ArrayLike) -> np.ndarray:
+        """Return the noise-free steps up and down of every device, before a bound limits them.
+
+        Parameters
+        ----------
+        w : float or array_like of shape (devices,)
+            Weights before.
+
+        Returns
+        -------
+        ndarray of shape (2, devices)
+            Signed: up, then down.
+        """
+        before = np.broadcast_to(np.asarray(w, np.float64), self.size).copy()
+        out = np.empty((2, self.size))
+        kernel(free_steps_each, "double", **self._names)(out, before, self._planes, self._model)
+        return out
 
     def trace(self, start: ArrayLike, signs: ArrayLike) -> np.ndarray:
         """Return the weights after each of some noise-free pulses.

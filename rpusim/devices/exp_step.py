@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rpusim.config import param
+from rpusim.devices.parameters import WIDE
 from rpusim.devices.write_noise import WriteNoiseDevice
 from rpusim.kernels.elementary import exp
 
 __all__ = ["ExpStepDevice"]
-
-WIDE = 1e30  # a range beyond this is that of an unbounded device, whose steps are constant
 
 
 def fading(w, sign, dev, model):

@@ -72,6 +72,8 @@ def root_of_steps(
     grid = np.linspace(low, high, GRID)
     values = np.array([drive(w) for w in grid])
     size = max(abs(step(w, sign)) for w in grid for sign in (1.0, -1.0))
+    if size == 0.0 and low < high:  # a pulse by itself only fills a hidden state
+        return math.nan
     if not math.isfinite(size) or np.abs(values).max() <= 1e-12 * size:
         return min(max(preferred, low), high)
     falls = np.flatnonzero((values[:-1] >= 0.0) & (values[1:] < 0.0))

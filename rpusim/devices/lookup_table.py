@@ -9,9 +9,11 @@ import numpy as np
 
 from rpusim.config import derived, param
 from rpusim.devices.fabrication import Draw
+from rpusim.devices.parameters import WIDE
 from rpusim.devices.piecewise_step import check_tables, interpolate
 from rpusim.devices.write_noise import WriteNoiseDevice
 from rpusim.errors import ConfigError
+from rpusim.kernels.primitives import real
 
 __all__ = ["LookupTableDevice"]
 
@@ -92,6 +94,7 @@ class LookupTableDevice(WriteNoiseDevice):
         """Move by a step that depends on the weight."""
         table = model.steps_up if sign > 0.0 else model.steps_down
         step = interpolate(table, 0, len(table), place(w, model))
+        step = step if dev.max_bound < WIDE else model.dw_min
         return w + sign * gain(sign, dev, model) * step * (1.0 + model.dw_min_std * z)
 
     @staticmethod
@@ -102,13 +105,13 @@ class LookupTableDevice(WriteNoiseDevice):
         n = dev.pulse_number
         n = (n if n * sign > 0.0 else 0.0) if restarts else n
         rows, columns = np.int32(model.rows), np.int32(len(table)) // np.int32(model.rows)
-        row = min(abs(n) / model.pulse_interval, np.float32(rows - np.int32(1)))
+        row = min(abs(n) / model.pulse_interval, real(rows - np.int32(1)))
         k = np.int32(row)
         part = place(w, model)
         here = interpolate(table, k * columns, columns, part)
         k_next = min(k + np.int32(1), rows - np.int32(1))
         there = interpolate(table, k_next * columns, columns, part)
-        step = here + (row - np.float32(k)) * (there - here)
+        step = here + (row - real(k)) * (there - here) if dev.max_bound < WIDE else model.dw_min
         change = sign * gain(sign, dev, model) * step * (1.0 + model.dw_min_std * z)
         return w + change, n + (sign if restarts else 1.0)
 

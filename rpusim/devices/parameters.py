@@ -11,8 +11,9 @@ from rpusim.devices.drift import DriftParameter
 from rpusim.devices.spread import STUCK, SpreadLaw, UpDownConvention
 from rpusim.errors import ConfigError
 
-__all__ = ["Device", "PulsedParameters", "check_lifetime"]
+__all__ = ["WIDE", "Device", "PulsedParameters", "check_lifetime"]
 
+WIDE = 1e30  # bounds beyond this are those of a perfect bias, whose steps are constant
 EPS = float(np.finfo(np.float32).eps)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from rpusim.config import derived, param
+from rpusim.devices.parameters import WIDE
 from rpusim.devices.write_noise import WriteNoiseDevice
 from rpusim.errors import ConfigError
+from rpusim.kernels.primitives import real
 
 __all__ = ["PiecewiseStepDevice", "check_tables", "interpolate"]
 
@@ -20,9 +22,9 @@ def interpolate(table, first, count, part):
     Beyond the ends it is the end's value.
     """
     last = np.int32(count - 1)
-    place = min(max(part, 0.0), 1.0) * np.float32(last)
+    place = min(max(part, 0.0), 1.0) * real(last)
     k = np.int32(place)
-    t = place - np.float32(k)
+    t = place - real(k)
     low, high = table[first + k], table[first + min(k + np.int32(1), last)]
     return low + t * (high - low)
 
@@ -73,14 +75,18 @@ class PiecewiseStepDevice(WriteNoiseDevice):
         up = sign > 0.0
         table = model.piecewise_up if up else model.piecewise_down
         span = dev.max_bound - dev.min_bound
-        part = (w - dev.min_bound) / (span if span > 0.0 else 1.0)
+        bounded = span < WIDE
+        part = (w - dev.min_bound) / (span if span > 0.0 else 1.0) if bounded else 0.0
+        size = interpolate(table, 0, len(table), part) if bounded else 1.0
         step = sign * (dev.dwmin_up if up else dev.dwmin_down)
-        return w + step * interpolate(table, 0, len(table), part) * (1.0 + model.dw_min_std * z)
+        return w + step * size * (1.0 + model.dw_min_std * z)
 
     @staticmethod
     def pulse_of_one_node(w, sign, dev, model, z):
         """Move by a constant step."""
-        rise, fall = dev.dwmin_up * model.level_up, -dev.dwmin_down * model.level_down
+        bounded = dev.max_bound < WIDE
+        rise = dev.dwmin_up * (model.level_up if bounded else 1.0)
+        fall = -dev.dwmin_down * (model.level_down if bounded else 1.0)
         return w + (rise if sign > 0.0 else fall) * (1.0 + model.dw_min_std * z)
 
     def law(self) -> Callable[..., Any]:

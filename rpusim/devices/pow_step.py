@@ -8,12 +8,11 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.devices.fabrication import Draw
+from rpusim.devices.parameters import WIDE
 from rpusim.devices.write_noise import WriteNoiseDevice
 from rpusim.kernels.elementary import power
 
 __all__ = ["PowStepDevice"]
-
-WIDE = 1e30  # a range beyond this is that of an unbounded device, whose steps are constant
 
 
 class PowStepDevice(WriteNoiseDevice):

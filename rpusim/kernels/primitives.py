@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, config, types
 from numba.core.extending import intrinsic
 
-__all__ = ["popcount", "compress", "float_bits", "bits_float", "native"]
+__all__ = ["popcount", "compress", "float_bits", "bits_float", "real", "native"]
 
 
 def popcount(word):
@@ -37,6 +37,15 @@ def float_bits(x):
 def bits_float(i):
     """Return the float32 that has the 32 bits of an int32."""
     return np.int32(i).view(np.float32)
+
+
+def real(i):
+    """Return a 32-bit integer as a float of the precision that the target computes in."""
+    return np.float32(i)
+
+
+def _real_double(i):
+    return np.float64(i)
 
 
 @intrinsic
@@ -78,6 +87,8 @@ native = {
     ("cpu", popcount): _popcount_cpu,
     ("cpu", float_bits): _float_bits_cpu,
     ("cpu", bits_float): _bits_float_cpu,
+    ("double", real): _real_double,
+    ("exact", real): _real_double,
 }
 _for_this_cpu = not (config.CPU_NAME or config.CPU_FEATURES)  # or for the one Numba was told of
 _x86 = llvm.get_process_triple().startswith("x86_64")

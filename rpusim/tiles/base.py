@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.devices import PulsedDevice
+from rpusim.devices.summary import DeviceSummary, summary
 from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, StateError, warn_caller
 from rpusim.kernels.backend import check_backend
 from rpusim.kernels.random import uniforms
@@ -175,6 +176,11 @@ class Tile:
         if not (np.isfinite(value) and value > 0.0):
             raise DataError(f"weight_granularity must be > 0, got {value!r}.")
         self._pulsed().granularity = float(value)
+
+    def device_summary(self) -> DeviceSummary:
+        """Return the key figures of the mean device and their spread over this tile's devices."""
+        box = self._pulsed()
+        return summary(box.device, {name: box.plane(name) for name in box.names})
 
     def estimate_dw_min(self) -> float:
         """Return the mean of `dwmin_up` and `dwmin_down` over the devices as they are now.
