@@ -18,7 +18,8 @@ import numpy as np
 import rpusim as rs
 from rpusim import presets
 from rpusim.config import Config, nearest
-from rpusim.studies import load_digits, response, train_classifier, write_report
+from rpusim.devices.summary import summary
+from rpusim.studies import load_digits, portrait, response, train_classifier, write_report
 from rpusim.studies.optional import need
 from rpusim.studies.page import table
 from rpusim.studies.pictures import figure, save_figure
@@ -29,6 +30,8 @@ __all__ = ["main"]
 EPOCHS, SHORT = 40, 2
 WRONG, INTERRUPTED = 2, 130
 ABSTRACT = (Config, rs.Device, rs.PulsedDevice)
+ENDINGS = ("", "PresetDevice", "Preset", "Device")  # that a name may lack
+PRINT = 300  # pixels per inch of a picture for a paper
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,15 +106,19 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("presets", help="list the presets")
     listing.set_defaults(run=_presets)
 
-    describe = commands.add_parser("describe", help="show all fields of a preset or configuration")
-    describe.add_argument("name", metavar="NAME", help="as listed by 'rpusim presets', or a class")
+    describe = commands.add_parser(
+        "describe", help="show all fields of a preset or configuration, and what its device does"
+    )
+    named = "as listed by 'rpusim presets', or a class; the ending may be left out"
+    describe.add_argument("name", metavar="NAME", help=named)
     describe.set_defaults(run=_describe)
 
     curve = commands.add_parser(
         "response", help="pulse many devices up, then down; print or draw their weights"
     )
     curve.add_argument("name", metavar="NAME", help="a preset or device class that takes pulses")
-    curve.add_argument("--plot", metavar="FILE", help="draw to this file (.png, .pdf, .svg, ...)")
+    drawn = "draw weights and steps to this file (.png, .pdf, .svg, ...)"
+    curve.add_argument("--plot", metavar="FILE", help=drawn)
     curve.add_argument("--pulses", type=_count(1), help="in each direction (default: its states)")
     curve.add_argument("--devices", type=_count(1), default=1000, help="(default: %(default)s)")
     curve.add_argument("--seed", type=_count(0), default=0, help="(default: %(default)s)")
@@ -198,25 +205,27 @@ def _presets(given: argparse.Namespace) -> None:
 
 
 def _describe(given: argparse.Namespace) -> None:
-    made = _named(given.name)
-    if isinstance(made, presets.Preset):
-        print(made.about)
-        if made.source:
-            print("Source: " + "\n        ".join(made.source))
+    named = _named(given.name)
+    if isinstance(named, presets.Preset):
+        print(named.about)
+        if named.source:
+            print("Source: " + "\n        ".join(named.source))
         print()
-    print(made().describe())
+    made = named()
+    print(made.describe())
+    device = getattr(made, "device", made)
+    if isinstance(device, rs.PulsedDevice):
+        print(f"\n{summary(device)}")
 
 
 def _response(given: argparse.Namespace) -> None:
-    curve = response(
-        _named(given.name)(), pulses=given.pulses, devices=given.devices, rng=given.seed
-    )
+    named = _named(given.name)
+    curve = response(named(), pulses=given.pulses, devices=given.devices, rng=given.seed)
     if given.plot:
-        fig = figure(7.5, 4.2)
-        axes = fig.subplots()
-        curve.plot(axes)
-        axes.set_title(f"{given.name}", loc="left", fontsize="medium")
-        save_figure(fig, Path(given.plot))
+        kind = type(curve.device).__name__
+        title = kind if named.__name__ == kind else f"{named.__name__} ({kind})"
+        picture = portrait(curve, title, "; ".join(getattr(named, "source", ())))
+        save_figure(picture, Path(given.plot), dpi=PRINT)
     rows = [("pulse", "mean weight", "std")]
     for n in np.linspace(0, curve.pulse[-1], 11).round().astype(int):
         rows.append((f"{n}", f"{curve.mean[n]:+.4f}", f"{curve.std[n]:.4f}"))
@@ -226,15 +235,16 @@ def _response(given: argparse.Namespace) -> None:
 
 
 def _named(name: str) -> Any:
-    """Return the preset or the configuration class of that name."""
+    """Return the preset or the configuration class of that name, its ending given or not."""
     known: dict[str, Any] = {n: getattr(presets, n) for n in presets.preset_names()}
     for public in rs.__all__:
         item = getattr(rs, public)
         if isinstance(item, type) and issubclass(item, Config) and item not in ABSTRACT:
             known[public] = item
-    if name not in known:
-        raise rs.ConfigError(
-            f"no preset or configuration is called {name!r}{nearest(name, known) or '.'} "
-            "'rpusim presets' lists the presets."
-        )
-    return known[name]
+    for ending in ENDINGS:
+        if name + ending in known:
+            return known[name + ending]
+    raise rs.ConfigError(
+        f"no preset or configuration is called {name!r}{nearest(name, known) or '.'} "
+        "'rpusim presets' lists the presets."
+    )

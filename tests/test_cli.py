@@ -160,6 +160,31 @@ def test_a_preset_is_described_with_its_source(capsys):
 
 
 @pytest.mark.parametrize(
+    ("short", "name"),
+    [
+        ("ReRamSB", "ReRamSBPresetDevice"),
+        ("ReRamArrayOM", "ReRamArrayOMPresetDevice"),
+        ("SoftBounds", "SoftBoundsDevice"),
+        ("StandardIOParameters", "StandardIOParameters"),
+        ("FloatingPoint", "FloatingPoint"),
+    ],
+)
+def test_the_ending_of_a_name_may_be_left_out(short, name, capsys):
+    assert cli.main(["describe", short]) == cli.main(["describe", name]) == 0
+    out = capsys.readouterr().out
+    assert out[: len(out) // 2] == out[len(out) // 2 :]
+
+
+def test_a_device_is_described_with_what_its_fields_come_to(capsys):
+    assert cli.main(["describe", "ReRamSBPreset"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"write_noise +0\.112  ", out)
+    assert re.search(r"symmetry_point +0  ", out)
+    assert cli.main(["describe", "IOParameters"]) == 0
+    assert "symmetry_point" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("EcRamPrest", "; did you mean 'EcRamPreset'?"),
@@ -194,6 +219,16 @@ def test_a_response_is_printed_and_drawn(tmp_path, capsys):
     rows = [line.split() for line in out.splitlines()[1:12]]
     assert [int(row[0]) for row in rows] == list(range(0, 41, 4))
     assert float(rows[5][1]) > float(rows[0][1])
+
+
+def test_a_device_is_drawn_by_its_short_name_in_the_quality_of_print(tmp_path, capsys):
+    from PIL import Image
+
+    picture = tmp_path / "out.png"
+    arguments = ["response", "ReRamSB", "--pulses", "20", "--devices", "30"]
+    assert cli.main([*arguments, "--plot", str(picture)]) == 0
+    with Image.open(picture) as image:
+        assert image.size[0] >= 7.2 * 300  # two columns of a paper
 
 
 def test_what_takes_no_pulses_has_no_response(capsys):

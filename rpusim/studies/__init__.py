@@ -1,14 +1,29 @@
-"""Studies: response curves of devices, training runs, and the pictures and reports made of them."""
+"""Studies: of devices (response, symmetry point, states, noise), training runs, their pictures."""
 
 from rpusim.studies.digits import Dataset, load_digits
+from rpusim.studies.number_of_states import NumberOfStates, number_of_states
 from rpusim.studies.optional import MissingPackage
+from rpusim.studies.portrait import portrait
 from rpusim.studies.report import write_report
 from rpusim.studies.response import Response, response
+from rpusim.studies.scatter import Scatter, scatter, scatter_of
+from rpusim.studies.signal_to_noise import SignalToNoise, signal_to_noise
+from rpusim.studies.symmetry_point import SymmetryPoints, symmetry_point
 from rpusim.studies.training import TrainingRun, train_classifier
 
 __all__ = [
     "response",
     "Response",
+    "symmetry_point",
+    "SymmetryPoints",
+    "number_of_states",
+    "NumberOfStates",
+    "signal_to_noise",
+    "SignalToNoise",
+    "scatter",
+    "scatter_of",
+    "Scatter",
+    "portrait",
     "load_digits",
     "Dataset",
     "train_classifier",

@@ -1,11 +1,15 @@
 """Optional packages: imported when first needed; if missing, the error says how to get them."""
 
+import contextlib
 import importlib
+from types import SimpleNamespace
 from typing import Any
 
 from rpusim.errors import RpusimError
 
-__all__ = ["MissingPackage", "need"]
+__all__ = ["MissingPackage", "need", "progress"]
+
+PATIENCE = 2.0  # seconds before a progress bar appears
 
 
 class MissingPackage(RpusimError, ImportError):
@@ -41,3 +45,22 @@ def need(module: str, extra: str, what: str, package: str = "") -> Any:
         raise MissingPackage(
             f'{what} needs the package {package or top}: pip install "rpusim[{extra}]".'
         ) from error
+
+
+def progress(total: int, what: str) -> Any:
+    """Return a context whose ``update(n)`` moves a progress bar.
+
+    Without tqdm, or if nobody watches, it does nothing.
+
+    Parameters
+    ----------
+    total : int
+        Where it ends.
+    what : str
+        What is being done.
+    """
+    try:
+        tqdm = need("tqdm", "demo", "A progress bar").tqdm
+    except MissingPackage:
+        return contextlib.nullcontext(SimpleNamespace(update=lambda n=1: None))
+    return tqdm(total=total, desc=what, delay=PATIENCE, leave=False, disable=None)

@@ -20,6 +20,7 @@ __all__ = [
     "figure",
     "learning_curves",
     "save_figure",
+    "tidy",
     "weight_histograms",
 ]
 
@@ -27,6 +28,24 @@ __all__ = [
 COLOURS = ("#7f7f7f", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 DARK, PALE = "#4d4d4d", "#c8c8c8"
 DPI = 150
+SHOWN = 3  # traces of single devices
+#: Up and down pulses, told apart by line as well as by colour.
+DIRECTIONS: tuple[dict[str, Any], ...] = (
+    {"color": COLOURS[2], "ls": "-", "lw": 1.8, "label": "up"},
+    {"color": COLOURS[1], "ls": "--", "lw": 1.8, "label": "down"},
+)
+#: Further curves in one picture.
+LINES: tuple[dict[str, Any], ...] = (
+    {"color": DARK, "ls": "-", "lw": 1.8},
+    {"color": COLOURS[2], "ls": "--", "lw": 1.5},
+    {"color": COLOURS[1], "ls": "-.", "lw": 1.5},
+    {"color": COLOURS[3], "ls": ":", "lw": 2.0},
+)
+LEGEND = {"loc": "best", "fontsize": "small", "framealpha": 0.9, "edgecolor": "none"}
+#: Spread around a curve.
+BAND = {"alpha": 0.18, "lw": 0}
+#: Measured values with error bars.
+MARKS = {"fmt": "o", "ms": 3.5, "mfc": "white", "color": DARK, "lw": 0.8, "ls": "none"}
 
 
 def figure(width: float = 6.4, height: float = 4.0) -> Any:
@@ -35,8 +54,19 @@ def figure(width: float = 6.4, height: float = 4.0) -> Any:
     return module.Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(fig: Any, path: Any, kind: str | None = None) -> None:
+def save_figure(fig: Any, path: Any, kind: str | None = None, dpi: float = DPI) -> None:
     """Write a figure to a file, or to an open binary stream as that kind of picture.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+        The figure.
+    path : path-like or binary stream
+        Where it goes.
+    kind : str, optional
+        ``"png"``, ``"pdf"``, ...; default: what the ending of the file says.
+    dpi : float, default 150
+        Pixels per inch, for kinds that have pixels.
 
     Raises
     ------
@@ -44,7 +74,7 @@ def save_figure(fig: Any, path: Any, kind: str | None = None) -> None:
         If the ending of the file names no known kind.
     """
     try:
-        fig.savefig(path, dpi=DPI, format=kind)
+        fig.savefig(path, dpi=dpi, format=kind)
     except ValueError as error:  # matplotlib's message lists the kinds
         raise ConfigError(f"{str(path)!r} cannot be drawn: {error}.") from error
 
@@ -52,12 +82,15 @@ def save_figure(fig: Any, path: Any, kind: str | None = None) -> None:
 def draw_response(response: Response, ax: Any) -> None:
     """Draw a response curve: mean, one standard deviation, single devices."""
     n, mean, std, colour = response.pulse, response.mean, response.std, COLOURS[2]
+    ax.plot(n, mean, color="white", lw=4.4, alpha=0.8, zorder=2.9)  # apart from noisy devices
     ax.plot(n, mean, color=colour, lw=2.2, zorder=3, label=f"mean of {response.devices} devices")
     band = "± one standard deviation"
     ax.fill_between(n, mean - std, mean + std, color=colour, alpha=0.25, lw=0, label=band)
-    for k, trace in enumerate(response.traces.T):
+    for edge in (mean - std, mean + std):
+        ax.plot(n, edge, color=colour, lw=0.8, ls="--", zorder=2.5)
+    for k, trace in enumerate(response.traces.T[:SHOWN]):
         label = "single devices" if k == 0 else None
-        ax.plot(n, trace, color=DARK, lw=0.6, alpha=0.7, label=label)
+        ax.plot(n, trace, color=DARK, lw=0.5, alpha=0.6, label=label)
     sign = response.direction[1:]
     turns = np.flatnonzero(np.diff(sign)) + 1
     what = "pulse number"
@@ -65,9 +98,9 @@ def draw_response(response: Response, ax: Any) -> None:
         first, then = ("up", "down") if sign[0] > 0 else ("down", "up")
         what += f" ({turns[0]} {first}, then {sign.size - turns[0]} {then})"
         ax.axvline(turns[0], color=DARK, lw=0.9, ls=":")
-    _tidy(ax, what, "weight (device units)")
+    tidy(ax, what, "weight $w$")
     ax.set_xlim(0, n[-1])
-    ax.legend(loc="best", fontsize="small", framealpha=0.9, edgecolor="none")
+    ax.legend(**LEGEND)
 
 
 def learning_curves(runs: Mapping[str, TrainingRun]) -> Any:
@@ -82,10 +115,10 @@ def learning_curves(runs: Mapping[str, TrainingRun]) -> Any:
         label = f"{name}: {100 * run.final_accuracy:.1f} %"
         left.plot(epochs, 100.0 * run.accuracy, label=label, **style)
         right.plot(epochs, run.loss, **style)
-    _tidy(left, "epoch", "test accuracy (%)")
-    _tidy(right, "epoch", "training loss (nat per sample)")
+    tidy(left, "epoch", "test accuracy (%)")
+    tidy(right, "epoch", "training loss (nat per sample)")
     left.set_ylim(0, 100)
-    left.legend(loc="best", fontsize="small", framealpha=0.9, edgecolor="none")
+    left.legend(**LEGEND)
     _plain_log_scale(right)
     for ax in (left, right):
         ax.set_xlim(left=0)
@@ -109,7 +142,7 @@ def weight_histograms(runs: Mapping[str, TrainingRun]) -> Any:
             ax.hist(after.ravel(), bins, color=colour, histtype="step", lw=1.5, label="after")
             _mark_bounds(ax, run)
             count = f"weights of layer {row + 1} ({sizes[row]} → {sizes[row + 1]})"
-            _tidy(ax, "weight" if row == layers - 1 else "", "" if k else count)
+            tidy(ax, "weight" if row == layers - 1 else "", "" if k else count)
             ax.set_yscale("log")
         grid[0, k].set_title(name, color=colour, fontsize="medium")
     handles, labels = grid[0, -1].get_legend_handles_labels()
@@ -126,7 +159,7 @@ def _mark_bounds(ax: Any, run: TrainingRun) -> None:
         ax.axvline(device.w_max, color=DARK, lw=0.9, ls=":")
 
 
-def _tidy(ax: Any, xlabel: str, ylabel: str) -> None:
+def tidy(ax: Any, xlabel: str, ylabel: str) -> None:
     """Label the axes; leave out what carries nothing."""
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)

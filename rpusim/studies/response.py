@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpusim.devices import PulsedDevice
-from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, StateError
-from rpusim.pulses import UpdateParameters
-from rpusim.studies.optional import need
+from rpusim.errors import ConfigError, DataError
+from rpusim.studies.bench import Bench
+from rpusim.studies.optional import progress
 from rpusim.studies.pictures import draw_response
-from rpusim.tiles import AnalogTile, FloatingPointRPUConfig
-from rpusim.tiles.settings import as_config
+from rpusim.studies.result import Result
 
 __all__ = ["Response", "response"]
 
 #: The default number of pulses in each direction is that of the device's states, at most this.
 MOST_PULSES = 2000
-TRACES = 5
-
-ONE_PULSE = UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
+MOST_BYTES = 4e9  # of the traces
 
 
 @dataclasses.dataclass(frozen=True)
-class Response:
+class Response(Result):
     """Weights of many devices after each pulse; the first entry is the state before any.
 
     Attributes
@@ -58,22 +54,12 @@ class Response:
     devices: int
     seed: int
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw mean, spread and single devices.
+    def _table(self) -> dict[str, Any]:
+        columns = {name: getattr(self, name) for name in ("pulse", "direction", "mean", "std")}
+        return columns | {f"device_{k}": trace for k, trace in enumerate(self.traces.T)}
 
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            Where; by default the axes of a new pyplot figure.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        if ax is None:
-            ax = need("matplotlib.pyplot", "plot", "Response.plot").subplots()[1]
+    def _draw(self, ax: Any) -> None:
         draw_response(self, ax)
-        return ax
 
 
 def response(
@@ -82,12 +68,12 @@ def response(
     devices: int = 1000,
     start: ArrayLike | None = None,
     rng: Any = 0,
+    traces: int = 5,
 ) -> Response:
     """Send the same pulses to many devices and record their weights.
 
-    Every pulse is one update with a train of one slot in which both lines fire for certain, so
-    that each device receives exactly one. Decay, diffusion and drift, which take steps or time, do
-    not act.
+    Each device receives exactly one pulse at a time. Decay, diffusion and drift, which take steps
+    or time, do not act.
 
     Parameters
     ----------
@@ -102,6 +88,8 @@ def response(
         Weights before the first pulse; default: each device's lower bound.
     rng : None, int, SeedSequence or Generator
         Source of the devices' variation and of the noise of the pulses.
+    traces : int, default 5
+        Of how many devices every weight is kept; at least `devices` for all.
 
     Returns
     -------
@@ -119,43 +107,28 @@ def response(
     >>> curve.pulse[-1], round(float(curve.mean[20]), 2)
     (np.int64(40), 0.2)
     """
-    device = _pulsed(device_or_config)
-    if isinstance(devices, bool) or not isinstance(devices, int | np.integer) or devices < 1:
-        raise ConfigError(f"response: devices must be a positive integer, got {devices!r}.")
-    signs = _directions(pulses, device)
-    config = as_config(device, "response").replace(update=ONE_PULSE)
-    with warnings.catch_warnings():  # initial weights that do not fit are replaced at once
-        warnings.simplefilter("ignore", ClippedWeightsWarning)
-        tile = AnalogTile(1, int(devices), config, rng=rng)
-    tile.set_weights(_start(start, tile), apply_weight_scaling=False)
-
+    bench = Bench("response", device_or_config, devices, rng)
+    signs = _directions(pulses, bench.device)
+    bench.start(start, bench.low)
     mean, std = np.empty((2, signs.size + 1))
-    traces = np.empty((signs.size + 1, min(TRACES, tile.in_size)), np.float32)
-    x, d = np.full((1, tile.in_size), -1.0, np.float32), np.ones((1, 1), np.float32)
-    rate = 4.0 * tile.weight_granularity  # both lines would fire with probability 2: they do
-    for n in range(signs.size + 1):
-        w = tile.get_weights(apply_weight_scaling=False)[0][0]
-        mean[n], std[n], traces[n] = w.mean(dtype=float), w.std(dtype=float), w[: traces.shape[1]]
-        if n < signs.size:
-            tile.update(x, d * signs[n], learning_rate=rate)
-    if tile.stats.pulses != signs.size * tile.in_size:
-        raise StateError(
-            f"response: {tile.in_size} devices must receive {signs.size} pulses each, "
-            f"but {tile.stats.pulses} arrived in all."
-        )
-    direction = np.concatenate([[0], signs])
+    kept = _room_for_traces(signs.size + 1, min(_whole(traces), bench.low.size))
+    with progress(signs.size, "pulses") as bar:
+        for n in range(signs.size + 1):
+            w = bench.weights[0]
+            mean[n], std[n], kept[n] = w.mean(dtype=float), w.std(dtype=float), w[: kept.shape[1]]
+            if n < signs.size:
+                bench.pulse(signs[n : n + 1])
+                bar.update()
     return Response(
-        device, np.arange(direction.size), direction, mean, std, traces, tile.in_size, tile.seed
+        device=bench.device,
+        pulse=np.arange(signs.size + 1),
+        direction=np.concatenate([[0], signs]),
+        mean=mean,
+        std=std,
+        traces=kept,
+        devices=bench.low.size,
+        seed=bench.seed,
     )
-
-
-def _pulsed(given: Any) -> PulsedDevice:
-    """Return the pulsed device of a device or configuration."""
-    config = as_config(given, "response")
-    device = config.device
-    if isinstance(config, FloatingPointRPUConfig) or not isinstance(device, PulsedDevice):
-        raise ConfigError(f"response: {type(device).__name__} takes no pulses.")
-    return device
 
 
 def _directions(pulses: Any, device: PulsedDevice) -> NDArray[np.int64]:
@@ -174,11 +147,18 @@ def _directions(pulses: Any, device: PulsedDevice) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _start(start: Any, tile: AnalogTile) -> NDArray[np.float32]:
-    """Return the weights to begin with, of the tile's shape."""
-    if start is None:
-        return tile.weight_range()[0]
-    array = np.asarray(start)
-    if array.shape not in ((), (tile.in_size,)) or array.dtype.kind not in "fiu":
-        raise DataError(f"response: start must be a weight, or {tile.in_size} of them.")
-    return np.broadcast_to(array, (1, tile.in_size)).astype(np.float32)
+def _whole(traces: Any) -> int:
+    """Return a number of traces, which may be 0."""
+    if isinstance(traces, bool) or not isinstance(traces, int | np.integer) or traces < 0:
+        raise ConfigError(f"response: traces must be an integer >= 0, got {traces!r}.")
+    return int(traces)
+
+
+def _room_for_traces(rows: int, cols: int) -> NDArray[np.float32]:
+    """Return an empty array for the traces, or say that they are too many."""
+    if 4.0 * rows * cols > MOST_BYTES:
+        raise DataError(
+            f"response: {cols} traces of {rows} weights need {4e-9 * rows * cols:.1f} GB; at most "
+            f"{1e-9 * MOST_BYTES:g} are kept. Give fewer traces, devices or pulses."
+        )
+    return np.empty((rows, cols), np.float32)

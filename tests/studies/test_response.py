@@ -59,6 +59,19 @@ def test_directions_and_traces_are_recorded():
     assert curve.devices == 9
 
 
+def test_all_traces_are_kept_on_request():
+    curve = response(rs.SoftBoundsDevice(), pulses=8, devices=30, traces=30)
+    assert curve.traces.shape == (17, 30)
+    np.testing.assert_allclose(curve.traces.mean(axis=1), curve.mean, atol=1e-6)
+    np.testing.assert_allclose(curve.traces.std(axis=1), curve.std, atol=1e-6)
+    assert response(rs.SoftBoundsDevice(), pulses=8, devices=3, traces=0).traces.shape == (17, 0)
+
+
+def test_more_traces_than_memory_holds_are_refused():
+    with pytest.raises(rs.DataError, match=r"60000 traces of 20001 weights need 4.8 GB; at most 4"):
+        response(rs.SoftBoundsDevice(), pulses=10000, devices=60000, traces=60000)
+
+
 def test_the_same_seed_gives_the_same_response():
     a, b, c = (response(presets.EcRamPreset(), pulses=20, devices=50, rng=s) for s in (4, 4, 5))
     assert np.array_equal(a.mean, b.mean)
@@ -100,6 +113,7 @@ def test_steps_larger_than_one_are_pulsed_too():
         ((rs.SoftBoundsDevice(), "up"), "pulses must be a number or an array"),
         ((rs.SoftBoundsDevice(), 5, 0), "devices must be a positive integer, got 0"),
         ((rs.SoftBoundsDevice(), 5, 4, [0.0, 0.1]), "start must be a weight, or 4 of them"),
+        ((rs.SoftBoundsDevice(), 5, 4, None, 0, -1), "traces must be an integer >= 0, got -1"),
         ((rs.SoftBoundsDevice,), "call it to make one"),
     ],
 )
