@@ -118,10 +118,12 @@ def _law_is_finite_and_single_precision(device: PulsedDevice) -> str:
 
 
 def _up_is_up_and_down_is_down(device: PulsedDevice) -> str:
-    """Apply one pulse of each sign without noise and look where the weight went."""
-    for dev, w in _grid(device):
+    """Apply one pulse of each sign without noise to the mean device; look where it went."""
+    mean = device.mean_device()._asdict()
+    dev = type("dev", (), {name: np.float32(value) for name, value in mean.items()})
+    for w in np.linspace(dev.min_bound, dev.max_bound, 9, dtype=np.float32):  # type: ignore[attr-defined]
         for sign in (1.0, -1.0):
-            new = min(max(_call(device, w, sign, dev, 0.0), dev.min_bound), dev.max_bound)
+            new = min(max(_call(device, w, sign, dev, 0.0), dev.min_bound), dev.max_bound)  # type: ignore[attr-defined]
             if sign * (new - w) < -1e-6:
                 return f"pulse(w={w:.4g}, sign={sign:+.0f}, z=0) moved the weight to {new:.4g}."
     return ""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rpusim.errors import ConfigError
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.law import FIRST, LANES
 
@@ -179,12 +180,20 @@ class ExactLaw:
         Parameters
         ----------
         start, signs
-            As for `trace`; laws with hidden state are not covered.
+            As for `trace`.
 
         Returns
         -------
         mean, variance : ndarray of shape (pulses + 1, devices)
+
+        Raises
+        ------
+        ConfigError
+            If the law has hidden state: its moments are not those of the weight alone.
         """
+        if self.device.state:
+            name = type(self.device).__name__
+            raise ConfigError(f"ExactLaw.moments: {name} has hidden state; use ExactLaw.trace.")
         directions = np.asarray(signs, np.float64)
         mean, variance = np.zeros((2, len(directions) + 1, self.size))
         mean[0] = start

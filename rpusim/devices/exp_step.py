@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -83,4 +84,5 @@ class ExpStepDevice(WriteNoiseDevice):
         return type(self).pulse if simple else type(self).pulse_with_complex_noise
 
     def _reference_granularity(self) -> float:
-        return abs(self.mean_step(0.0, -1.0)) or self.dw_min
+        fall = max(1.0 - self.A_down * math.exp(-self.gamma_down * self.b), 0.0)
+        return self.dw_min * (1.0 - max(self.up_down, 0.0)) * fall or self.dw_min

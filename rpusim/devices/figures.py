@@ -39,8 +39,9 @@ def symmetry_point(device: Any) -> float:
 def granularity(device: Any) -> float:
     """Return the mean of both steps at the symmetry point, else at 0, else `dw_min`."""
     point = symmetry_point(device) if device.step_depends_on_weight else 0.0
+    dev, step = _law(device)  # a bound in reach does not make a pulse smaller
     for w in (0.0 if math.isnan(point) else point, 0.0):
-        size = sum(abs(mean_step(device, w, sign)) for sign in (1.0, -1.0)) / 2.0
+        size = sum(abs(step(w + _reference(dev), sign)) for sign in (1.0, -1.0)) / 2.0
         if size > 0.0:
             return size
     return device.dw_min

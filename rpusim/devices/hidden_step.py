@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -101,18 +102,26 @@ class HiddenStepDevice(PulsedDevice):
         up, down = gain + min(beta, 0.0) + q, gain - max(beta, 0.0) - q
         if self.enforce_consistency:
             up, down = np.abs(up), np.abs(down)
+        bounded = np.isfinite(arrays["max_bound"])  # not a perfect bias
         return {
             "dwmin_up": arrays["dwmin_up"] * self.hs_hidden_states,
             "dwmin_down": arrays["dwmin_down"] * self.hs_hidden_states,
-            "hs_scale_up": up,
-            "hs_scale_down": down,
+            "hs_scale_up": np.where(bounded, up, 1.0),
+            "hs_scale_down": np.where(bounded, down, 1.0),
             "hidden_weights": np.zeros(shape),
         }
+
+    def _rates(self) -> tuple[float, float]:
+        """Return the mean change by an up and by a down pulse, over a full step."""
+        dev, full = self.mean_device(), self.hs_hidden_states
+        return dev.dwmin_up * dev.hs_scale_up / full, dev.dwmin_down * dev.hs_scale_down / full
+
+    def symmetry_point(self) -> float:
+        """Return 0 if up and down pulses have the same effect, at all weights; else NaN."""
+        rise, fall = self._rates()
+        return 0.0 if math.isclose(rise, fall) else math.nan
 
     @property
     def weight_granularity(self) -> float:
         """Weight change by which pulses are counted: the mean one of a pulse, over a full step."""
-        dev = self.mean_device()
-        rise, fall = dev.dwmin_up * dev.hs_scale_up, dev.dwmin_down * dev.hs_scale_down
-        mean = 0.5 * (rise + fall) / self.hs_hidden_states
-        return self.dw_min if self.reference_granularity else mean
+        return self.dw_min if self.reference_granularity else sum(self._rates()) / 2.0

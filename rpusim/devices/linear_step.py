@@ -12,7 +12,7 @@ from rpusim.devices.fabrication import Draw
 from rpusim.devices.write_noise import WriteNoiseDevice
 from rpusim.errors import ConfigError
 
-__all__ = ["LinearStepDevice", "slopes_to"]
+__all__ = ["LinearStepDevice", "ends_of_steps", "slopes_to"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -101,9 +101,7 @@ class LinearStepDevice(WriteNoiseDevice):
         high, low = arrays["max_bound"], arrays["min_bound"]
         if self.mean_bound_reference:
             high, low = np.full_like(high, self.w_max), np.full_like(low, self.w_min)
-        up = low - self.reverse_offset if self.reverse_up else high
-        down = high + self.reverse_offset if self.reverse_down else low
-        return up, down
+        return ends_of_steps(self, high, low)
 
     def derive(self, arrays: Arrays, draw: Draw) -> Arrays:
         """Return the slopes."""
@@ -118,6 +116,13 @@ class LinearStepDevice(WriteNoiseDevice):
             for name, slope in unit.items()
         ]
         return slopes_to(*self.reference_bounds(new), new, *gammas)
+
+
+def ends_of_steps(device: Any, high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights at which up and down steps end: bounds, or beyond the opposite ones."""
+    up = low - device.reverse_offset if device.reverse_up else high
+    down = high + device.reverse_offset if device.reverse_down else low
+    return up, down
 
 
 def slopes_to(

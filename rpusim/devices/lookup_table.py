@@ -35,8 +35,9 @@ class LookupTableDevice(WriteNoiseDevice):
 
     Columns of a table are weights, equally spaced from `w_min` to `w_max`; entries are steps in
     weight units, down steps too as positive numbers. A table with several rows depends also on the
-    number n of pulses a device has received before in the same direction without a break (or ever,
-    with `count_restarts` off): row k is for n = k `pulse_interval`, the last one for all beyond.
+    number n of pulses a device has received before in the same direction without a break (or, with
+    `count_restarts` off, of all pulses in both directions): row k is for n = k `pulse_interval`,
+    the last one for all beyond.
     :math:`G_\pm` is the device's own gain, of mean 1.
 
     Hidden state, with several rows: `pulse_number`, negative after down pulses if it restarts.

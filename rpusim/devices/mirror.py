@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.devices.spread import STUCK
+from rpusim.errors import ConfigError
 
 __all__ = ["mirror", "mirror_planes"]
 
@@ -30,9 +31,21 @@ def mirror(device: Any) -> Any:
 
     Fields called ``..._up`` and ``..._down`` change places, tables also their order; bounds change
     places and sign; `PulsedDevice.mirror_negates` names further fields that change sign.
+
+    Raises
+    ------
+    ConfigError
+        If a field has no mirror image: `reference_pmax`, `DriftParameter.nu_k`.
     """
+    if getattr(device, "reference_pmax", False):
+        raise ConfigError(
+            "reference_pmax makes up and down differ in form: it has no mirror image."
+        )
+    if device.drift.nu_k != 0.0:
+        raise ConfigError("DriftParameter.nu_k knows the sign of a weight: it has no mirror image.")
     values = device._values()
-    return type(device)(**_mirrored(device, values, values))
+    drift = device.drift.replace(g_offset=-device.drift.g_offset, w_offset=-device.drift.w_offset)
+    return type(device)(**{**_mirrored(device, values, values), "drift": drift})
 
 
 def mirror_planes(device: Any, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,11 +9,13 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.devices.fabrication import Draw
-from rpusim.devices.linear_step import LinearStepDevice
+from rpusim.devices.linear_step import LinearStepDevice, ends_of_steps, slopes_to
 from rpusim.devices.write_noise import WriteNoiseDevice
 from rpusim.errors import ConfigError
 
 __all__ = ["SoftBoundsDevice"]
+
+Arrays = dict[str, np.ndarray]
 
 
 class SoftBoundsDevice(WriteNoiseDevice):
@@ -48,6 +50,7 @@ class SoftBoundsDevice(WriteNoiseDevice):
     reverse_offset: float = param(0.01, low=0.0, unit="weight", doc="keeps reversed steps above 0")
 
     pulse = LinearStepDevice.__dict__["pulse"]
+    pulse_with_additive_noise = LinearStepDevice.__dict__["pulse_with_additive_noise"]
 
     def check(self) -> None:
         """Refuse reversed steps with additive noise."""
@@ -59,34 +62,16 @@ class SoftBoundsDevice(WriteNoiseDevice):
 
     def law(self) -> Callable[..., Any]:
         """Return the linear-step law for the chosen kind of noise."""
-        return self._as_linear().law()
+        return type(self).pulse if self.mult_noise else type(self).pulse_with_additive_noise
 
     def own_planes(self) -> tuple[str, ...]:
         """Return the names of the planes beyond the common ones."""
         return ("slope_up", "slope_down", *super().own_planes())
 
-    def derive(self, arrays: dict[str, np.ndarray], draw: Draw) -> dict[str, np.ndarray]:
+    def derive(self, arrays: Arrays, draw: Draw) -> Arrays:
         """Return the slopes."""
-        return self._as_linear().derive(arrays, draw)
+        return self.rederive(arrays, arrays)
 
-    def rederive(
-        self, old: dict[str, np.ndarray], new: dict[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def rederive(self, old: Arrays, new: Arrays) -> Arrays:
         """Return the slopes for changed bounds and steps."""
-        return self._as_linear().derive(new, Draw((0, 0)))
-
-    def _as_linear(self) -> LinearStepDevice:
-        """Return the linear-step device with the same steps: gamma 1, its own bounds."""
-        return LinearStepDevice(
-            gamma_up=1.0,
-            gamma_down=1.0,
-            gamma_up_dtod=0.0,
-            gamma_down_dtod=0.0,
-            mean_bound_reference=False,
-            w_max=self.w_max,
-            w_min=self.w_min,
-            mult_noise=self.mult_noise,
-            reverse_up=self.reverse_up,
-            reverse_down=self.reverse_down,
-            reverse_offset=self.reverse_offset,
-        )
+        return slopes_to(*ends_of_steps(self, new["max_bound"], new["min_bound"]), new)

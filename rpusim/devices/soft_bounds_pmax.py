@@ -4,6 +4,7 @@ import math
 
 from rpusim.config import derived, param
 from rpusim.devices.soft_bounds import SoftBoundsDevice
+from rpusim.devices.spread import UpDownConvention
 from rpusim.errors import ConfigError
 
 __all__ = ["SoftBoundsPmaxDevice"]
@@ -38,7 +39,9 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
 
     w_max: float = derived(unit="weight", doc="asymptote of up pulses")
     w_min: float = derived(unit="weight", doc="asymptote of down pulses")
-    dw_min: float = derived(unit="weight", doc="larger of the mean steps at w = 0")
+    dw_min: float = derived(
+        unit="weight", doc="mean step at w = 0: the larger, or the mean of both"
+    )
     up_down: float = derived(unit="of dw_min", doc="their asymmetry")
     p_max: int = param(1000, low=1, unit="pulses", doc="pulses from one end to the other")
     alpha: float = param(0.0005, above=0.0, unit="per pulse", doc="relative approach to the bound")
@@ -57,12 +60,14 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
             raise ConfigError(f"{name}: p_max * alpha is too small to cross the range.")
         reach = (self.range_max - self.range_min) / -math.expm1(-self.p_max * self.alpha)
         high, low = self.range_min + reach, self.range_max - reach
+        rate = -math.expm1(-self.alpha)
         if self.reference_pmax:
             step, asymmetry = reach * self.alpha, 1.0 + 2.0 * self.range_min / reach
             low = self.range_min
+        elif self.up_down_convention is UpDownConvention.MEAN:
+            step, asymmetry = rate * (high - low) / 2.0, (high + low) / (high - low)
         else:
-            step = -math.expm1(-self.alpha) * max(high, -low)
-            asymmetry = (high + low) / max(high, -low)
+            step, asymmetry = rate * max(high, -low), (high + low) / max(high, -low)
         if not low <= 0.0 <= high or abs(asymmetry) > 1.0:
             raise ConfigError(
                 f"{name}: 0 must lie between the asymptotes, got {low:g} and {high:g}."

@@ -1,4 +1,4 @@
-"""Laws whose machine code was cached by different processes stay apart where both are loaded."""
+"""Machine code does what plain Python does, bit by bit, whichever process cached it."""
 
 import os
 import shutil
@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import rpusim as rs
+from tests.devices.pulsed import FEATURES, device_named
+
+pytestmark = pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -36,3 +42,34 @@ def test_laws_cached_by_different_processes_do_not_mix(tmp_path):
     assert float(expected[0]) > 1.2 * float(expected[1])
     shutil.copytree(tmp_path / "a", tmp_path / "b", dirs_exist_ok=True)
     assert spreads(tmp_path / "b", "mult", "additive") == expected
+
+
+def rich(name):
+    """Return a device with noise of all kinds and some stuck neighbours."""
+    noise = dict(dw_min_std=0.7, corrupt_devices_prob=0.1, lifetime=30.0, reset_dtod=0.05)
+    if issubclass(FEATURES[name][0], rs.WriteNoiseDevice):
+        noise["write_noise_std"] = 1.0
+    return device_named(name, **noise)
+
+
+def trained(device, backend):
+    """Return the state of a tile after updates with batches, decay and reset."""
+    tile = rs.AnalogTile(3, 5, device, rng=4, backend=backend)
+    rng = np.random.default_rng(5)
+    for _ in range(4):
+        tile.update(rng.normal(size=(6, 5)), rng.normal(size=(6, 3)), learning_rate=0.03)
+        tile.post_update_step()
+    tile.reset_columns(start=1, count=2, prob=0.5)
+    return tile.state_dict()
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_machine_code_and_plain_python_give_the_same_bits(name):
+    fast, plain = (trained(rich(name), backend) for backend in ("cpu", "python"))
+    for key, value in fast.items():
+        assert np.array_equal(value, plain[key]), key
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_device_passes_the_checks_for_laws_of_ones_own(name):
+    rs.testing.check_device(rich(name))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rpusim as rs
-from tests.devices.pulsed import flat, held, seen, tile_of
+from tests.devices.pulsed import FEATURES, flat, held, seen, tile_of
 from tests.naive import fabrication as law
 from tests.naive.tolerance import check_mean, check_std, rounding
 
@@ -22,6 +22,14 @@ def test_drift_is_a_power_of_the_sum_of_times():
     for delta, total in ((1.0, 1.0), (1.0, 2.0), (2.0, 4.0), (6.0, 10.0), (990.0, 1000.0)):
         tile.drift_weights(delta)
         assert np.abs(held(tile) - 0.5 * total**-0.1).max() <= rounding(1, 0.5)
+
+
+@pytest.mark.parametrize("kind", list(dict(FEATURES.values())), ids=lambda kind: kind.__name__)
+def test_every_device_drifts(kind):
+    device = flat(kind, w_max=1.0, w_min=-1.0, dw_min=0.01, drift=dict(nu=0.1))
+    tile = tile_of(device, (2, 3), 0.5, rng=10)
+    tile.drift_weights(100.0)
+    assert np.abs(seen(tile) - 0.5 * 100.0**-0.1).max() <= rounding(1, 0.5)
 
 
 def test_drift_starts_after_t_0_and_counts_in_units_of_it():

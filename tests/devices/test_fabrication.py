@@ -6,6 +6,7 @@ from scipy.stats import norm, uniform
 
 import rpusim as rs
 from rpusim.devices.fabrication import Draw
+from tests.devices.pulsed import FEATURES, device_named
 from tests.naive import fabrication as law
 from tests.naive.tolerance import (
     check_correlation,
@@ -17,7 +18,6 @@ from tests.naive.tolerance import (
 
 SHAPE = (200, 200)
 N = SHAPE[0] * SHAPE[1]
-DEVICES = [rs.ConstantStepDevice, rs.LinearStepDevice, rs.SoftBoundsDevice]
 
 
 def draw(device, key=(11, 12), bias=False):
@@ -88,7 +88,7 @@ def test_without_consistency_crossed_bounds_meet_in_the_middle():
     check_proportion(planes["min_bound"] == planes["max_bound"], norm.cdf(-1.0 / np.sqrt(2.0)))
 
 
-@pytest.mark.parametrize("kind", DEVICES)
+@pytest.mark.parametrize("kind", [rs.ConstantStepDevice, rs.LinearStepDevice])
 def test_corrupt_devices_are_stuck_evenly_within_their_range(kind):
     sound, corrupt = kind(), kind(corrupt_devices_prob=0.1, corrupt_devices_range=0.2)
     before, after = draw(sound), draw(corrupt)
@@ -103,12 +103,13 @@ def test_corrupt_devices_are_stuck_evenly_within_their_range(kind):
         assert np.array_equal(before[name][~stuck], after[name][~stuck]), name
 
 
-@pytest.mark.parametrize("kind", DEVICES)
-def test_a_stuck_device_stays_where_it_is(kind):
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_stuck_device_stays_where_it_is(name):
+    device = device_named(name, corrupt_devices_prob=1.0, reset_std=0.3)
     with pytest.warns(rs.ClippedWeightsWarning):
-        tile = rs.AnalogTile(20, 20, kind(corrupt_devices_prob=1.0, reset_std=0.3), rng=1)
+        tile = rs.AnalogTile(20, 20, device, rng=1)
     before = tile.get_weights()[0]
-    assert (np.abs(before) <= 0.1).all()
+    assert (np.abs(tile.get_hidden_parameters()["persistent_weights"]) <= 0.1).all()
     rng = np.random.default_rng(1)
     tile.update(rng.normal(size=(5, 20)), rng.normal(size=(5, 20)), learning_rate=1.0)
     tile.reset_columns()
@@ -178,9 +179,10 @@ def test_a_window_that_ends_at_zero_has_constant_steps_towards_it():
     assert (planes["slope_up"] == 0.0).all()
 
 
-@pytest.mark.parametrize("kind", DEVICES)
-def test_the_same_key_gives_the_same_devices_and_another_key_others(kind):
-    device = kind(lifetime=100.0, lifetime_dtod=0.1, diffusion=0.1, diffusion_dtod=0.1)
+@pytest.mark.parametrize("name", FEATURES)
+def test_the_same_key_gives_the_same_devices_and_another_key_others(name):
+    spread = dict(lifetime=100.0, lifetime_dtod=0.1, diffusion=0.1, diffusion_dtod=0.1)
+    device = device_named(name, **spread)
     first, again, other = draw(device), draw(device), draw(device, (11, 13))
     for name, plane in first.items():
         assert np.array_equal(plane, again[name])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rpusim as rs
-from tests.devices.pulsed import pulse
+from tests.devices.pulsed import FEATURES, HUSH, device_named, pulse, pulse_in_turn, tile_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
 
@@ -26,13 +26,33 @@ def assert_same(a, b):
         assert np.array_equal(a[name], b[name]), name
 
 
+SLOPES, GAMMAS = ["slope_up", "slope_down"], ["gamma_up", "gamma_down"]
+OWN = {
+    rs.ConstantStepDevice: [],
+    rs.LinearStepDevice: SLOPES,
+    rs.SoftBoundsDevice: SLOPES,
+    rs.SoftBoundsPmaxDevice: SLOPES,
+    rs.SoftBoundsReferenceDevice: [*SLOPES, "reference"],
+    rs.ExpStepDevice: [],
+    rs.PowStepDevice: GAMMAS,
+    rs.PowStepReferenceDevice: [*GAMMAS, "reference"],
+    rs.PiecewiseStepDevice: [],
+    rs.LookupTableDevice: [],
+    rs.HiddenStepDevice: ["hs_scale_up", "hs_scale_down", "hidden_weights"],
+}
+
+
 @pytest.mark.parametrize("noise", [0.0, 1.0])
-def test_the_names_do_not_depend_on_the_noise(noise):
-    plain = new_tile(rs.ConstantStepDevice()).get_hidden_parameters()
-    assert set(plain) == set(COMMON)
-    for kind in (rs.LinearStepDevice, rs.SoftBoundsDevice):
-        names = set(new_tile(kind(write_noise_std=noise)).get_hidden_parameters())
-        assert names == {*COMMON, "slope_up", "slope_down"}
+@pytest.mark.parametrize("kind", OWN)
+def test_the_names_do_not_depend_on_the_noise(kind, noise):
+    settings = {"write_noise_std": noise} if issubclass(kind, rs.WriteNoiseDevice) else {}
+    names = set(new_tile(kind(dw_min_std=noise, **settings)).get_hidden_parameters())
+    assert names == {*COMMON, *OWN[kind]}
+
+
+def test_a_table_with_rows_adds_the_number_of_pulses():
+    names = set(new_tile(device_named("table of numbers")).get_hidden_parameters())
+    assert names == {*COMMON, "pulse_number"}
 
 
 def test_every_array_is_a_copy_of_the_devices_shape():
@@ -51,22 +71,33 @@ def test_some_parameters_can_be_set_in_any_order():
     assert_same(tile.get_hidden_parameters(), {**before, **changes})
 
 
-@pytest.mark.parametrize(
-    "device",
-    [
-        rs.ConstantStepDevice(lifetime=1e7, lifetime_dtod=0.1, diffusion=0.1, diffusion_dtod=0.1),
-        rs.LinearStepDevice(write_noise_std=2.0, drift=dict(nu=0.1, nu_dtod=0.1), reset_dtod=0.1),
-        rs.SoftBoundsDevice(write_noise_std=2.0, corrupt_devices_prob=0.3),
-    ],
-    ids=lambda device: type(device).__name__,
-)
-def test_setting_what_was_read_changes_nothing(device):
-    tile = new_tile(device)
+@pytest.mark.parametrize("name", FEATURES)
+def test_setting_what_was_read_changes_nothing(name):
+    rich = dict(
+        lifetime=1e7, lifetime_dtod=0.1, diffusion=0.1, diffusion_dtod=0.1, reset_dtod=0.1,
+        drift=dict(nu=0.1, nu_dtod=0.1), corrupt_devices_prob=0.3,
+    )  # fmt: skip
+    if issubclass(FEATURES[name][0], rs.WriteNoiseDevice):
+        rich["write_noise_std"] = 2.0
+    tile = new_tile(device_named(name, **rich))
     pulse(tile, 1, 3)
     before = tile.state_dict()
     hidden = tile.get_hidden_parameters()
     tile.set_hidden_parameters(dict(reversed(hidden.items())))
     assert_same(tile.state_dict(), before)
+
+
+@pytest.mark.parametrize("name", [name for name in FEATURES if "noisy" not in name])
+def test_a_tile_given_all_that_another_carries_goes_the_same_way(name):
+    device = device_named(name, dw_min_std=HUSH)
+    one, other = (tile_of(device, SHAPE, rng=rng) for rng in (1, 2))
+    pulse(one, 1, 2)
+    other.set_hidden_parameters(one.get_hidden_parameters())
+    directions = np.random.default_rng(3).choice([-1, 1], size=30)
+    for tile in (one, other):
+        pulse_in_turn(tile, directions)
+    assert_same(one.get_hidden_parameters(), other.get_hidden_parameters())
+    assert np.array_equal(one.get_weights()[0], other.get_weights()[0])
 
 
 def test_granularity_changes_only_when_assigned():

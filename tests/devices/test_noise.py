@@ -6,12 +6,17 @@ from scipy.stats import norm
 
 import rpusim as rs
 from tests.devices.pulsed import (
+    FEATURES,
+    LAWS,
     MANY,
     WalkedConstantStep,
     flat,
+    flat_named,
     held,
+    numbers_of,
     one_device,
     pulse,
+    pulse_each,
     tile_of,
 )
 from tests.naive import response
@@ -28,6 +33,8 @@ AFFINE = {
     ),
     "soft bounds": (rs.SoftBoundsDevice, {}, False),
     "soft bounds, additive": (rs.SoftBoundsDevice, dict(mult_noise=False), True),
+    "soft bounds, reference": (rs.SoftBoundsReferenceDevice, dict(mult_noise=True), False),
+    "soft bounds, reference, additive": (rs.SoftBoundsReferenceDevice, {}, True),
 }
 CONSTANT = {
     "constant": (rs.ConstantStepDevice, {}, True),
@@ -56,6 +63,24 @@ def test_one_pulse_is_normal_around_the_step(name, direction):
     check_mean(change, direction * step, std)
     check_std(change, std)
     check_law(change, norm(direction * step, std).cdf)
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("name", [name for name in FEATURES if "noisy" not in name])
+def test_one_pulse_of_any_device_is_normal_around_its_rule(name, direction):
+    settings = dict(w_max=1.0, w_min=-1.0, dw_min_std=0.8)
+    if "table" not in name:
+        settings["dw_min"] = 0.02
+    if "hidden" in name:
+        settings["hs_hidden_states"] = 1
+    tile = tile_of(flat_named(name, **settings), MANY, 0.3, rng=8)
+    dev = numbers_of(tile.rpu_config.device) | one_device(tile)
+    start = held(tile)
+    pulse(tile, direction)
+    quiet, one = (LAWS[name](start[0], direction > 0, dict(dev), 0.8, z) for z in (0.0, 1.0))
+    check_mean(held(tile), quiet, abs(one - quiet), floor=1e-7)
+    check_std(held(tile), abs(one - quiet))
+    check_law(held(tile), norm(quiet, abs(one - quiet)).cdf)
 
 
 @pytest.mark.parametrize("counts", [(1, 0), (40, 0), (40, 40), (7, 40)])
@@ -112,8 +137,7 @@ def test_random_pulses_scatter_around_the_symmetry_point(name):
     mean, variance = response.random_walk(dev, 0.5, additive)
     tile.set_weights(np.full(MANY, mean))
     pulses = int(10.0 / (dev["slope_down"] - dev["slope_up"]))
-    x = np.random.default_rng(4).choice(np.float32([-1.0, 1.0]), size=(pulses, MANY[1]))
-    tile.update(x, np.ones((pulses, 1)), learning_rate=1.0)
+    pulse_each(tile, np.random.default_rng(4).choice(np.float32([-1.0, 1.0]), (pulses, MANY[1])))
     check_mean(held(tile), mean, np.sqrt(variance))
     check_variance(held(tile), variance)
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 import rpusim as rs
-from tests.devices.pulsed import flat, held, pulse_in_turn, tile_of
+from tests.devices.pulsed import FEATURES, flat, held, pulse_in_turn, tile_of
 from tests.naive.tolerance import (
     FLOAT32,
     check_correlation,
@@ -17,7 +17,7 @@ from tests.naive.tolerance import (
 )
 
 SHAPE = (200, 200)
-KINDS = [rs.ConstantStepDevice, rs.LinearStepDevice, rs.SoftBoundsDevice]
+KINDS = list(dict(FEATURES.values()))
 
 
 def wide(kind=rs.ConstantStepDevice, start=0.0, shape=SHAPE, **settings):
@@ -74,8 +74,9 @@ def test_pulses_in_between_do_not_lose_a_small_decay(noise):
     assert np.abs(held(tile) - expected).max() <= 2.0 * FLOAT32 * 0.375
 
 
-def test_diffusion_is_a_random_walk():
-    tile = wide(diffusion=0.01)
+@pytest.mark.parametrize("kind", KINDS)
+def test_diffusion_is_a_random_walk(kind):
+    tile = wide(kind, diffusion=0.01)
     for _ in range(10):
         tile.post_update_step()
     check_mean(held(tile), 0.0, 0.01 * np.sqrt(10.0))
@@ -103,9 +104,10 @@ def test_diffusion_stays_within_bounds():
     assert (np.abs(held(tile)) <= 1.0).all()
 
 
-def test_decay_and_diffusion_balance():
+@pytest.mark.parametrize("kind", KINDS)
+def test_decay_and_diffusion_balance(kind):
     keep, rate = 0.9, 0.01
-    tile = wide(lifetime=1.0 / (1.0 - keep), diffusion=rate, reset=0.1)
+    tile = wide(kind, lifetime=1.0 / (1.0 - keep), diffusion=rate, reset=0.1)
     for _ in range(int(20.0 / (1.0 - keep))):
         tile.post_update_step()
     std = rate * keep / np.sqrt(1.0 - keep**2)  # AR(1), seen after the decay

@@ -7,21 +7,29 @@ import numpy as np
 import pytest
 
 import rpusim as rs
+from tests.devices.pulsed import FEATURES, device_named
 
 pytestmark = pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
 
 SHAPE = (5, 6)
 RICH = dict(
     lifetime=50.0, lifetime_dtod=0.2, diffusion=0.01, reset_dtod=0.1, count_pulses=True,
-    dw_min=0.01, drift=dict(nu=0.1, nu_dtod=0.3, w_noise_std=0.01),
+    drift=dict(nu=0.1, nu_dtod=0.3, w_noise_std=0.01), stuck_at_max_prob=0.1,
 )  # fmt: skip
-DEVICES = [
-    rs.ConstantStepDevice(**RICH),
-    rs.LinearStepDevice(write_noise_std=1.0, **RICH),
-    rs.SoftBoundsDevice(write_noise_std=1.0, **RICH),
-    rs.IdealDevice(lifetime=50.0, diffusion=0.01),
-    rs.FloatingPointDevice(lifetime=50.0, diffusion=0.01, drift=dict(nu=0.1)),
-]
+
+
+def rich(name):
+    """Return a device that carries all that can be carried."""
+    settings = dict(RICH) if "table" in name else dict(RICH, dw_min=0.01)
+    if issubclass(FEATURES[name][0], rs.WriteNoiseDevice):
+        settings["write_noise_std"] = 1.0
+    return device_named(name, **settings)
+
+
+DEVICES = {name: rich(name) for name in FEATURES} | {
+    "ideal": rs.IdealDevice(lifetime=50.0, diffusion=0.01),
+    "floating point": rs.FloatingPointDevice(lifetime=50.0, diffusion=0.01, drift=dict(nu=0.1)),
+}
 
 
 def live(tile, seed):
@@ -64,9 +72,9 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("way", [by_state, by_file, by_copy, by_pickle])
-@pytest.mark.parametrize("device", DEVICES, ids=lambda device: type(device).__name__)
-def test_a_restored_tile_is_the_same_and_continues_alike(device, way, tmp_path):
-    tile = rs.AnalogTile(*SHAPE, device, bias=True, rng=1)
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_restored_tile_is_the_same_and_continues_alike(name, way, tmp_path):
+    tile = rs.AnalogTile(*SHAPE, DEVICES[name], bias=True, rng=1)
     live(tile, 1)
     other = way(tile, tmp_path)
     assert_same(tile.state_dict(), other.state_dict())
@@ -77,9 +85,9 @@ def test_a_restored_tile_is_the_same_and_continues_alike(device, way, tmp_path):
     assert_same(tile.state_dict(), other.state_dict())
 
 
-@pytest.mark.parametrize("device", DEVICES, ids=lambda device: type(device).__name__)
-def test_a_copy_lives_its_own_life(device):
-    tile = rs.AnalogTile(*SHAPE, device, rng=1)
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_copy_lives_its_own_life(name):
+    tile = rs.AnalogTile(*SHAPE, DEVICES[name], rng=1)
     before = tile.state_dict()
     live(copy.deepcopy(tile), 1)
     assert_same(tile.state_dict(), before)

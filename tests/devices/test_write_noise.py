@@ -5,16 +5,18 @@ import pytest
 from scipy.stats import norm
 
 import rpusim as rs
-from tests.devices.pulsed import MANY, flat, held, pulse, seen, tile_of
+from tests.devices.pulsed import FEATURES, MANY, flat, held, pulse, seen, tile_of
 from tests.naive.tolerance import check_correlation, check_law, check_std
 
 NOISE = 1.5 * 0.01  # write_noise_std times dw_min
-KINDS = [rs.LinearStepDevice, rs.SoftBoundsDevice]
+KINDS = [kind for kind in dict(FEATURES.values()) if issubclass(kind, rs.WriteNoiseDevice)]
 
 
 def noisy(kind=rs.SoftBoundsDevice, start=0.2, **settings):
     """Return 40000 equal devices with write noise."""
     settings = {"dw_min": 0.01, "write_noise_std": 1.5, "up_down": 0.3, **settings}
+    if kind is rs.SoftBoundsPmaxDevice:  # its asymmetry follows from its range
+        del settings["up_down"]
     return tile_of(flat(kind, w_max=1.0, w_min=-1.0, **settings), MANY, start, rng=6)
 
 
@@ -37,6 +39,23 @@ def test_devices_that_got_no_pulse_keep_what_is_seen(kind):
     tile.update(x, [[1.0]], learning_rate=1.0)
     assert np.array_equal(seen(tile)[x[0] == 0.0], before[x[0] == 0.0])
     assert (seen(tile)[::3] != before[::3]).all()
+
+
+@pytest.mark.parametrize("kind", [rs.SoftBoundsReferenceDevice, rs.PowStepReferenceDevice])
+def test_the_noise_is_around_what_is_held_less_the_reference(kind):
+    tile = noisy(kind, reference_mean=0.1)
+    pulse(tile, 1)
+    check_std(seen(tile) - (held(tile) - 0.1), NOISE)
+    check_law(seen(tile) - (held(tile) - 0.1), norm(0.0, NOISE).cdf)
+
+
+@pytest.mark.parametrize("kind", [rs.ConstantStepDevice, rs.HiddenStepDevice])
+def test_other_devices_have_no_such_noise(kind):
+    with pytest.raises(rs.ConfigError, match="no parameter 'write_noise_std'"):
+        kind(write_noise_std=1.0)
+    tile = tile_of(kind(), (3, 4), rng=1)
+    pulse(tile, 1, 5)
+    assert np.array_equal(seen(tile), held(tile))
 
 
 def test_what_is_held_stays_in_bounds_and_what_is_seen_does_not():

@@ -1,4 +1,6 @@
-"""Closed forms for the weight after many pulses, where the step is affine in the weight.
+"""Closed forms for the weight after many pulses.
+
+First for steps that are affine in the weight, then for exponential, power and piecewise ones.
 
 One up pulse: w' = w + (s + a w)(1 + sigma z), or w + s (1 + sigma z) + a w with additive noise; a
 down pulse: the same with -s and -a. With the fixed point f = -s / a and y = w - f,
@@ -10,7 +12,7 @@ down pulse: the same with -s and -a. With the fixed point f = -s / a and y = w -
 and E w_N = w_0 + N s, Var_N = Var_0 + N sigma**2 s**2 for a = 0: linear difference equations.
 """
 
-from math import erf, exp, pi, sqrt
+from math import erf, exp, log, pi, sqrt
 
 
 def after(mean, variance, pulses, step, slope, sigma, additive=False):
@@ -103,3 +105,82 @@ def spread_then_pulses(pulses, dw_min, gain, asymmetry, sigma):
     spread = gain**2 + asymmetry**2
     cycles = pulses * sigma**2 * dw_min**2 * (1.0 + spread)
     return pulses * dw_min, pulses**2 * dw_min**2 * spread + cycles
+
+
+def exponential_symmetry_point(dev):
+    """Return the same for exponential steps with equal exponents g.
+
+    With X = exp(g x), x = 2 a w / R + b: s_u A_u X**2 - (s_u - s_d) X - s_d A_d = 0.
+    """
+    up, down = dev["dwmin_up"], dev["dwmin_down"]
+    p, q, r = up * dev["A_up"], down - up, -down * dev["A_down"]
+    root = sqrt(q**2 - 4.0 * p * r)
+    (big,) = (v for v in ((-q + root) / (2.0 * p), (-q - root) / (2.0 * p)) if v > 0.0)
+    window = dev["max_bound"] - dev["min_bound"]
+    return window * (log(big) / dev["gamma_up"] - dev["b"]) / (2.0 * dev["a"])
+
+
+def power_symmetry_point(dev, halvings=60):
+    """Return where s_u om**g_u = s_d (1 - om)**g_d, om = (M - w) / (M - m); arrays welcome.
+
+    The left side rises with om, the right side falls: bisection.
+    """
+    low, high = 0.0 * dev["max_bound"], 0.0 * dev["max_bound"] + 1.0
+    for _ in range(halvings):
+        om = 0.5 * (low + high)
+        up = dev["dwmin_up"] * om ** dev["gamma_up"]
+        above = up > dev["dwmin_down"] * (1.0 - om) ** dev["gamma_down"]
+        low, high = low + (om - low) * (1 - above), high + (om - high) * above
+    return dev["max_bound"] - 0.5 * (low + high) * (dev["max_bound"] - dev["min_bound"])
+
+
+def piecewise_symmetry_points(low, high, ups, downs):
+    """Return where piecewise steps with these values at equally spaced nodes are equal.
+
+    In a segment both are linear: t = D_k / (D_k - D_{k+1}), D = up - down. Only points where D
+    falls, to which pulses lead.
+    """
+    d = [u - v for u, v in zip(ups, downs, strict=True)]
+    width = (high - low) / (len(d) - 1)
+    found = []
+    for k in range(len(d) - 1):
+        if d[k] > 0.0 >= d[k + 1]:
+            found.append(low + width * (k + d[k] / (d[k] - d[k + 1])))
+    return found
+
+
+def exponential_rise(start, pulses, step, factor, exponent, slope, offset):
+    """Return the weight after up pulses of dw/dn = s (1 - A exp(g (k w + b))), n continuous."""
+    g = exponent * slope
+    c = factor * exp(exponent * offset)
+    return -log(c + (exp(-g * start) - c) * exp(-g * step * pulses)) / g
+
+
+def exponential_fall(start, pulses, step, factor, exponent, slope, offset):
+    """Return the weight after down pulses of dw/dn = -s (1 - A exp(-g (k w + b)))."""
+    return -exponential_rise(-start, pulses, step, factor, exponent, slope, -offset)
+
+
+def power_room(start, pulses, step, exponent):
+    """Return what is left of the window, om, after pulses of d om/dn = -step om**g.
+
+    For g = 1 it is the discrete recursion itself.
+    """
+    if exponent == 1.0:
+        return start * (1.0 - step) ** pulses
+    left = start ** (1.0 - exponent) + (exponent - 1.0) * step * pulses
+    return max(left, 0.0) ** (1.0 / (1.0 - exponent))
+
+
+def smooth_moments(start, pulses, derivatives, sigma):
+    """Return (mean, variance) after pulses of a smooth signed step with proportional noise.
+
+    ``derivatives(w)`` gives f, f', f''. mu' = mu + f + f'' V / 2,
+    V' = (1 + f')**2 V + sigma**2 (f**2 + f'**2 V).
+    """
+    mean, variance = start, 0.0
+    for _ in range(pulses):
+        f, slope, bend = derivatives(mean)
+        fresh = sigma**2 * (f**2 + slope**2 * variance)
+        mean, variance = mean + f + 0.5 * bend * variance, (1.0 + slope) ** 2 * variance + fresh
+    return mean, variance
