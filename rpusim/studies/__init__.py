@@ -1,6 +1,7 @@
-"""Studies: of devices (response, symmetry point, states, noise), training runs, their pictures."""
+"""Studies of devices (response, symmetry point, states, noise, fits) and training; pictures."""
 
 from rpusim.studies.digits import Dataset, load_digits
+from rpusim.studies.fitting import Fit, fit, read_pulse_csv
 from rpusim.studies.number_of_states import NumberOfStates, number_of_states
 from rpusim.studies.optional import MissingPackage
 from rpusim.studies.portrait import portrait
@@ -24,6 +25,9 @@ __all__ = [
     "scatter_of",
     "Scatter",
     "portrait",
+    "fit",
+    "Fit",
+    "read_pulse_csv",
     "load_digits",
     "Dataset",
     "train_classifier",
