@@ -165,13 +165,6 @@ def test_errors_are_as_large_as_they_are_said_to_be(truth, parameters):
     check_scores(scores(truth, guess, parameters, 6))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("truth", "parameters"), NOISY)
-def test_a_hundred_errors_are_as_large_as_they_are_said_to_be(truth, parameters):
-    guess = type(truth)(write_noise_std=0.5 if truth.write_noise else 0.0, **FLAT_DEVICES)
-    check_scores(scores(truth, guess, parameters, 100))
-
-
 def test_spreads_and_noise_lie_in_their_intervals():
     truth = rs.SoftBoundsDevice(dw_min=0.03, up_down=0.2, w_max=0.8, w_min=-0.5, dw_min_std=0.4)
     curve = response(truth, 60, 40, start=0.0, rng=1, traces=40)
