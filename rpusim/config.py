@@ -27,6 +27,8 @@ class Config:
     """Base of all configurations: subclass it and declare fields with `param` and `per_device`."""
 
     registry: ClassVar[dict[str, type[Config]]] = {}
+    #: the one field that may be given without its name, if there is one
+    positional: ClassVar[str] = ""
 
     if TYPE_CHECKING:
 
@@ -104,13 +106,18 @@ class Config:
         values = self._values()
         for name, value in changes.items():
             inner = values.get(name)
-            if isinstance(inner, Config) and isinstance(value, Mapping) and "type" not in value:
-                changes[name] = inner.replace(**value)
+            if isinstance(inner, Config) and isinstance(value, Mapping):
+                if not _names_class(value, inner):
+                    changes[name] = inner.replace(**value)
         return type(self)(**{**values, **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields as plain data (numbers, text, lists, dicts); ``type`` is the class."""
-        return {"type": type(self).__name__, **{k: _plain(v) for k, v in self._values().items()}}
+        """Return all fields as plain data (numbers, text, lists, dicts).
+
+        ``type`` is the name of the class, ``class`` if the class has a field called type.
+        """
+        values = {k: _plain(v) for k, v in self._values().items()}
+        return {"class" if "type" in values else "type": type(self).__name__, **values}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Any:
@@ -121,15 +128,16 @@ class Config:
         ConfigError
             If ``type`` is missing or unknown, is no kind of this class, or a field does not fit.
         """
-        if not isinstance(data, Mapping) or not isinstance(data.get("type"), str):
+        key = "class" if isinstance(data, Mapping) and "class" in data else "type"
+        if not isinstance(data, Mapping) or not isinstance(data.get(key), str):
             raise ConfigError(f"{cls.__name__}.from_dict needs a dict with a 'type', got {data!r}.")
-        kind = Config.registry.get(data["type"])
+        kind = Config.registry.get(data[key])
         if kind is None:
-            hint = nearest(data["type"], Config.registry)
-            raise ConfigError(f"from_dict: no configuration is called {data['type']!r}{hint}.")
+            hint = nearest(data[key], Config.registry)
+            raise ConfigError(f"from_dict: no configuration is called {data[key]!r}{hint}.")
         if not issubclass(kind, cls):
             raise ConfigError(f"{cls.__name__}.from_dict got a {kind.__name__}.")
-        return kind(**{k: v for k, v in data.items() if k != "type"})
+        return kind(**{k: v for k, v in data.items() if k != key})
 
     def diff(self, other: Config) -> dict[str, tuple[Any, Any]]:
         """Return the fields that differ, as ``{"forward.out_noise": (mine, theirs)}``."""
@@ -156,6 +164,8 @@ def _explain_unknown(init: Any) -> Any:
     @functools.wraps(init)
     def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
         where = type(self).__name__
+        if len(args) == 1 and self.positional and self.positional not in kwargs:
+            kwargs, args = {self.positional: args[0], **kwargs}, ()
         if args:
             raise ConfigError(f"{where} takes keywords only: {where}(field=value).")
         fields = {f.name: f.init for f in dataclasses.fields(self)}  # type: ignore[arg-type]
@@ -172,7 +182,10 @@ def _explain_unknown(init: Any) -> Any:
 
 def _coerce(cls: type, field: Any, value: Any) -> Any:
     """Return `value` as the kind of the field's default, or raise `ConfigError`."""
-    where, default = f"{cls.__name__}.{field.name}", field.default
+    where, default = f"{cls.__name__}.{field.name}", field.metadata.get("like", field.default)
+    if field.metadata.get("optional") and (value is None or isinstance(value, str)):
+        if value in (None, "none"):
+            return None
     if isinstance(default, Choice):
         member = type(default).find(value)
         if member is None:
@@ -182,10 +195,13 @@ def _coerce(cls: type, field: Any, value: Any) -> Any:
         return member
     if isinstance(default, Config):
         if isinstance(value, Mapping):
-            value = Config.from_dict(value) if "type" in value else default.replace(**value)
+            named = _names_class(value, default)
+            value = Config.from_dict(value) if named else default.replace(**value)
         family = field.metadata.get("family", type(default))
         if not isinstance(value, family):
-            raise ConfigError(f"{where} must be a {family.__name__}, got {value!r}.")
+            article = "an" if family.__name__[0] in "AEIOU" else "a"
+            hint = "; call it to make one" if isinstance(value, type) else ""
+            raise ConfigError(f"{where} must be {article} {family.__name__}, got {value!r}{hint}.")
         return value
     if isinstance(default, bool):
         if isinstance(value, bool) or type(value).__name__ == "bool":  # NumPy's bool too
@@ -200,6 +216,11 @@ def _coerce(cls: type, field: Any, value: Any) -> Any:
     if isinstance(default, str) and not isinstance(value, str):
         raise ConfigError(f"{where} must be text, got {value!r}.")
     return value
+
+
+def _names_class(data: Mapping[str, Any], like: Config) -> bool:
+    """Return whether a dict says of which class it is, or only changes fields of one `like` it."""
+    return "class" in data or ("type" in data and not hasattr(like, "type"))
 
 
 def _items(where: str, value: Any) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rpusim.errors import ConfigError
 
-__all__ = ["Choice", "check_number", "derived", "nearest", "param", "per_device"]
+__all__ = ["Choice", "check_number", "check_numbers", "derived", "nearest", "param", "per_device"]
 
 
 class Choice(enum.Enum):
@@ -38,6 +38,8 @@ def param(
     high: float | None = None,
     finite: bool = True,
     family: type | None = None,
+    like: Any = None,
+    optional: bool = False,
     unit: str = "",
     doc: str = "",
 ) -> Any:
@@ -45,7 +47,7 @@ def param(
 
     Parameters
     ----------
-    default : float, int, bool, str, Choice, Config or tuple
+    default : float, int, bool, str, Choice, Config, tuple or None
         The default; its type is the type of the field.
     low, above, high : float, optional
         The value must be >= `low`, > `above`, <= `high`.
@@ -53,6 +55,10 @@ def param(
         Whether infinity is refused. NaN always is.
     family : type, optional
         What a nested configuration must be an instance of; default: the class of `default`.
+    like : object, optional
+        With a default of None: a value of the type that the field has if it is not None.
+    optional : bool, default False
+        Whether the value may be None; implied by `like`.
     unit, doc : str
         What the number counts, and what it means; shown by `Config.describe`.
     """
@@ -60,6 +66,9 @@ def param(
     meta |= {"unit": unit, "doc": doc}
     if family is not None:
         meta["family"] = family
+    if like is not None:
+        meta["like"] = like
+    meta["optional"] = optional or like is not None
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -112,15 +121,26 @@ def derived(*, unit: str = "", doc: str = "") -> Any:
     )
 
 
+def check_numbers(where: str, values: Any) -> None:
+    """Refuse a sequence that holds anything but numbers."""
+    for value in values or ():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise ConfigError(f"{where} must hold numbers, got {value!r}.")
+
+
 def nearest(name: str, names: Any) -> str:
     """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing."""
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    known = {str(n).lower(): str(n) for n in names}
+    known |= {n: n for n in known.values()}  # the same spelling is nearer than the same letters
+    for spelling in (str(name), str(name).lower()):
+        if close := difflib.get_close_matches(spelling, known, n=1, cutoff=0.5):
+            return f"; did you mean {known[close[0]]!r}?"
+    return ""
 
 
 def check_number(where: str, field: Any, value: Any) -> int | float:
     """Check a number against the kind and the range of its field."""
-    whole = isinstance(field.default, int)
+    whole = isinstance(field.metadata.get("like", field.default), int)
     kind = numbers.Integral if whole else numbers.Real
     if isinstance(value, bool) or not isinstance(value, kind):
         raise ConfigError(

@@ -68,7 +68,7 @@ def save_config(path: str | os.PathLike[str], config: Config) -> None:
 
 
 def to_toml(config: Config) -> str:
-    """Return a configuration as TOML text; fields that are None, which TOML lacks, are left out."""
+    """Return a configuration as TOML text; None, which TOML lacks, is written as "none"."""
     lines: list[str] = []
     _table(config.to_dict(), "", lines)
     return "\n".join(lines) + "\n"
@@ -78,14 +78,16 @@ def _table(data: dict[str, Any], name: str, lines: list[str]) -> None:
     if name:
         lines += ["", f"[{name}]"]
     nested = {k: v for k, v in data.items() if isinstance(v, dict)}
-    lines += [f"{k} = {_toml(v)}" for k, v in data.items() if k not in nested and v is not None]
+    lines += [f"{k} = {_toml(v)}" for k, v in data.items() if k not in nested]
     for key, value in nested.items():
         _table(value, f"{name}.{key}" if name else key, lines)
 
 
 def _toml(value: Any) -> str:
+    if value is None:
+        return '"none"'
     if isinstance(value, dict):
-        pairs = (f"{k} = {_toml(v)}" for k, v in value.items() if v is not None)
+        pairs = (f"{k} = {_toml(v)}" for k, v in value.items())
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
