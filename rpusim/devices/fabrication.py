@@ -36,11 +36,11 @@ class Draw:
     def __init__(self, key: tuple[int, int]) -> None:
         self.key = key
 
-    def normal(self, name: str, shape: tuple[int, int]) -> np.ndarray:
+    def normal(self, name: str, shape: int | tuple[int, int]) -> np.ndarray:
         """Return standard normals, float64, of the sub-stream `name`."""
         return normal(shape, self.key, index=zlib.crc32(name.encode())).astype(np.float64)
 
-    def uniform(self, name: str, shape: tuple[int, int]) -> np.ndarray:
+    def uniform(self, name: str, shape: int | tuple[int, int]) -> np.ndarray:
         """Return uniforms in (0, 1], float64, of the sub-stream `name`."""
         return uniforms(shape, self.key, index=zlib.crc32(name.encode())).astype(np.float64)
 

@@ -44,7 +44,7 @@ class SpreadLaw(Choice):
 
 
 def relative_spread(
-    law: SpreadLaw, std: float, name: str, shape: tuple[int, int], draw: Any
+    law: SpreadLaw, std: float, name: str, shape: int | tuple[int, int], draw: Any
 ) -> np.ndarray:
     """Draw factors around 1 with standard deviation `std`, of the sub-stream `name`."""
     if law is SpreadLaw.LOG_NORMAL:

@@ -6,6 +6,7 @@ import pytest
 import rpusim as rs
 from rpusim.devices.exact import ExactLaw
 from rpusim.studies import fit
+from rpusim.studies.fitting.spread import blocks, solve_spreads, spread_cost
 from rpusim.studies.response import response
 
 UP_DOWN = np.concatenate([np.ones(60), -np.ones(60), np.tile([1, 1, -1], 20)])
@@ -169,12 +170,40 @@ def test_spreads_and_noise_lie_in_their_intervals():
     truth = rs.SoftBoundsDevice(dw_min=0.03, up_down=0.2, w_max=0.8, w_min=-0.5, dw_min_std=0.4)
     curve = response(truth, 60, 40, start=0.0, rng=1, traces=40)
     found = fit(rs.SoftBoundsDevice(), curve.direction[1:], curve.traces, level=0.999)
-    for name in ("dw_min", "up_down", "w_max", "w_min", "dw_min_std", "dw_min_dtod", "w_max_dtod"):
+    spreads = ("dw_min_dtod", "w_max_dtod", "w_min_dtod")
+    for name in ("dw_min", "up_down", "w_max", "w_min", "dw_min_std", *spreads):
         low, high = found.intervals[name]
         assert low <= value_of(truth, name) <= high, (name, low, high)
-        assert high - low < 0.9 * abs(value_of(truth, name)), name
+        scale = found.parameters[name] if name in spreads else abs(value_of(truth, name))
+        assert high - low < 0.9 * scale, name
+    for name in spreads:
+        # 40 devices tell a spread no better; the means that spreads are relative to add 9 %
+        value, error = found.parameters[name], found.standard_errors[name]
+        assert 1.0 < error / (value / np.sqrt(2.0 * 40)) < 1.2, name
+        assert abs(value - value_of(truth, name)) < 3.0 * error, name
     assert found.device.reset_std == truth.reset_std
     assert 0.9 < found.reduced_chi2 < 1.1
     again = fit(rs.SoftBoundsDevice(), curve.direction[1:], curve.traces, level=0.999)
     assert again.parameters == found.parameters
     assert again.intervals == found.intervals
+
+
+def test_the_likelihood_of_spreads_keeps_its_digits_beside_devices_at_bounds():
+    """One row s (mu + rho z) per device: y = w / s is normal, of variance v = rho^2 + 1 / s^2."""
+    rng = np.random.default_rng(0)
+    s = np.concatenate([10.0 ** rng.uniform(1.0, 2.0, 30), [1e7, 3e7]])
+    y = 0.7 + 1.3 * rng.standard_normal(s.size)
+    made = blocks(s[:, None], s[:, None], s * y, np.arange(s.size), s.size)
+
+    def closed(rho):
+        v = rho**2 + s**-2.0
+        mean = np.sum(y / v) / np.sum(1.0 / v)
+        chi2 = np.sum((y - mean) ** 2 / v)
+        return 0.5 * (np.sum(np.log1p((s * rho) ** 2)) + np.log(np.sum(1.0 / v)) + chi2)
+
+    for rho in (0.1, 1.0, 1.3, 4.0):
+        assert spread_cost(made, np.array([rho])) == pytest.approx(closed(rho), abs=1e-7)
+    rho, error = solve_spreads(made, np.array([True]))
+    # rows of small noise: nearly the sample's own standard deviation, known to 1 / sqrt(2 (n - 1))
+    assert rho[0] == pytest.approx(np.std(y, ddof=1), rel=5e-3)
+    assert error[0] == pytest.approx(1.0 / np.sqrt(2.0 * (s.size - 1)), rel=1e-2)

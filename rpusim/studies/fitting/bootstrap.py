@@ -1,27 +1,30 @@
 r"""Confidence intervals by the bootstrap: the same fit, of devices or stretches drawn with repeats.
 
 A resample is solved where the model was made linear, at the estimate: the mean law by the normal
-equations of `rpusim.studies.fitting.spread`, with resampled sums; noise and spreads by one Newton
-step of the logarithms of their values, :math:`\Delta = -K^{-1} \sum_u v_u s_u`, with the slope
-:math:`s_u` and the curvature K of minus the log likelihood, and counts :math:`v_u` of the units u.
-That takes microseconds where a fit takes seconds.
+equations of `rpusim.studies.fitting.spread`, with resampled sums; noise by one Newton step of the
+logarithms of its values, :math:`\Delta = -K^{-1} \sum_u v_u s_u`, with the slope :math:`s_u` and
+the curvature K of minus the log likelihood, and counts :math:`v_u` of the units u. That takes
+microseconds where a fit takes seconds.
+
+The interval of a spread is that of its likelihood, :math:`\rho\, e^{\pm q \epsilon}`, with the
+standard error :math:`\epsilon` of its logarithm and the quantile q of a normal. Resamples of few
+devices lack the extremes that tell of a spread: of 6 normal devices 95 % of the intervals from
+resamples hold the true spread 69 times in 100, these 92 times; of 40 devices 90 and 95 times.
 
 Source: Davison and Hinkley, Bootstrap methods and their application (1997), chapters 2 and 3.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from rpusim.studies.fitting.noise import NoiseCost, curvature, largest_hidden, normal_rows
 from rpusim.studies.fitting.parameters import WRITE_NOISE, base_of, unit_of
 from rpusim.studies.fitting.problem import Problem
 from rpusim.studies.fitting.solve import Solution, device_blocks, telling_rows
-from rpusim.studies.fitting.spread import Blocks, blocks, pooled, spread_cost
+from rpusim.studies.fitting.spread import Blocks, blocks, inverse, pooled, spread_cost
 
 __all__ = ["FEWEST_DEVICES", "intervals"]
 
@@ -50,16 +53,14 @@ def intervals(
     counts, unit = _resamples(problem, resamples, rng)
     drawn = _mean_laws(problem, solution, counts, unit)
     drawn |= _noises(problem, solution, counts, unit)
-    if problem.devices >= FEWEST_DEVICES:
-        drawn |= _spreads(problem, solution, counts)
     device, found = problem.device_at(solution.point), {}
     for name, values in drawn.items():
-        if name == WRITE_NOISE or name in problem.latents:  # these are absolute in a point
+        if name == WRITE_NOISE:  # absolute in a point
             base = base_of(device, name)
             values = values / np.abs(drawn.get(base or "", unit_of(device, name)))
         low, high = np.quantile(values, [0.5 * (1.0 - level), 0.5 * (1.0 + level)])
         found[name] = (float(low), float(high))
-    return found | _hidden(problem, solution)
+    return found | _spreads(problem, solution, level) | _hidden(problem, solution)
 
 
 def _resamples(
@@ -96,18 +97,13 @@ def _mean_laws(
         h, g = np.tensordot(counts, h, 1), counts @ g
         h0, g0 = (part.sum(axis=0) for part in pooled(made, ones)[:2])
     else:
-        per_device = np.eye(problem.devices).repeat(counts.shape[1] // problem.devices, axis=1)
-        sums = [pooled(made.summed(per_device * v), ones) for v in counts]
+        parts = counts.reshape(len(counts), problem.devices, -1)
+        sums = [pooled(made.joined(v), ones) for v in parts]
         h, g = (np.array([s[k].sum(axis=0) for s in sums]) for k in (0, 1))
-        h0, g0 = (part.sum(axis=0) for part in pooled(made.summed(per_device), ones)[:2])
-    size = np.sqrt(np.maximum(np.diag(h0), 1e-300))  # for the rounding of the inverses
-
-    def change(h: NDArray, g: NDArray) -> NDArray:
-        scaled = np.linalg.pinv(h / np.outer(size, size), rcond=1e-12, hermitian=True)
-        return (scaled @ (g / size)[..., None])[..., 0] / size
-
+        whole = made.joined(np.ones(parts.shape[1:]))
+        h0, g0 = (part.sum(axis=0) for part in pooled(whole, ones)[:2])
     values = np.array([solution.point.values[n] for n in problem.mean])
-    values = values + change(h, g) - change(h0, g0)
+    values = values + (inverse(h)[0] @ g[..., None])[..., 0] - inverse(h0)[0] @ g0
     return dict(zip(problem.mean, values.T, strict=True))
 
 
@@ -117,6 +113,8 @@ def _noises(
     """Return the values of every noise parameter that shows."""
     values = solution.point.values
     names = [n for n in problem.noise if values[n] > 0.0]
+    if not names:
+        return {}
     cost = NoiseCost(problem, solution.point, normal_rows(problem, solution.point))
 
     def each(logarithms: NDArray) -> NDArray:
@@ -124,38 +122,27 @@ def _noises(
         rows = cost.each({n: values[n] * factor for n, factor in moved})
         return np.bincount(unit[problem.used], rows[problem.used], counts.shape[1])
 
-    return _stepped(each, names, solution, counts)
-
-
-def _spreads(problem: Problem, solution: Solution, counts: NDArray) -> dict[str, NDArray]:
-    """Return the values of every spread that shows."""
-    shown = [solution.errors.get(n, 0.0) > 0.0 for n in problem.latents]
-    made = solution.blocks
-    h, g, _ = (part.sum(axis=0) for part in pooled(made, np.ones(len(shown))))
-    delta = np.linalg.pinv(h, hermitian=True) @ g
-    settled = dataclasses.replace(made, zw=made.zw - made.zx @ delta, xw=made.xw - made.xx @ delta)
-
-    def each(logarithms: NDArray) -> NDArray:
-        rho = np.ones(len(shown))
-        rho[shown] = np.exp(logarithms)
-        return 0.5 * pooled(settled, rho)[2]
-
-    names = [n for n, shows in zip(problem.latents, shown, strict=True) if shows]
-    return _stepped(each, names, solution, counts)
-
-
-def _stepped(
-    each: Callable[[NDArray], NDArray], names: list[str], solution: Solution, counts: NDArray
-) -> dict[str, NDArray]:
-    """Return positive values after a Newton step; `each` gives the units' costs of logarithms."""
-    if not names:
-        return {}
     steps = H * np.eye(len(names))
     slopes = np.stack([(each(s) - each(-s)) / (2.0 * H) for s in steps], axis=1)
     slopes -= slopes.mean(axis=0)
-    inverse = np.linalg.pinv(curvature(lambda x: float(each(x).sum()), len(names)))
-    logarithms = -(counts @ slopes) @ inverse
-    return {n: solution.point.values[n] * np.exp(logarithms[:, k]) for k, n in enumerate(names)}
+    inverted = np.linalg.pinv(curvature(lambda x: float(each(x).sum()), len(names)))
+    logarithms = -(counts @ slopes) @ inverted
+    return {n: values[n] * np.exp(logarithms[:, k]) for k, n in enumerate(names)}
+
+
+def _spreads(problem: Problem, solution: Solution, level: float) -> dict[str, tuple[float, float]]:
+    """Return the intervals of the spreads that show: their logarithms are normal."""
+    point, errors = solution.point, solution.errors
+    device, values = problem.device_at(point), point.values
+    wide, found = float(norm.ppf(0.5 + 0.5 * level)), {}
+    for name in problem.latents:
+        if errors.get(name, 0.0) > 0.0:
+            base = base_of(device, name) or ""
+            relative = errors.get(base, 0.0) / values.get(base, 1.0)
+            factor = np.exp(wide * np.hypot(errors[name] / values[name], relative))
+            value = values[name] / unit_of(device, name)
+            found[name] = (float(value / factor), float(value * factor))
+    return found
 
 
 def _hidden(problem: Problem, solution: Solution) -> dict[str, tuple[float, float]]:

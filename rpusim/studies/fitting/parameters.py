@@ -71,12 +71,12 @@ class Deviations(Draw):
         super().__init__((0, 0))
         self.given, self.asked = given, dict[str, None]()
 
-    def normal(self, name: str, shape: tuple[int, int]) -> np.ndarray:
+    def normal(self, name: str, shape: int | tuple[int, int]) -> np.ndarray:
         """Return what is given, as an array of that shape."""
         self.asked[name] = None
         return np.array(np.broadcast_to(self.given.get(name, 0.0), shape), np.float64)
 
-    def uniform(self, name: str, shape: tuple[int, int]) -> np.ndarray:
+    def uniform(self, name: str, shape: int | tuple[int, int]) -> np.ndarray:
         """Return the uniforms that those normals stand for."""
         return 1.0 - ndtr(self.normal(name, shape))
 
