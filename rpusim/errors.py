@@ -43,6 +43,10 @@ class ClippedWeightsWarning(UserWarning):
     """Weights were set beyond what the devices can hold and were clipped to their bounds."""
 
 
+class ModelRangeWarning(UserWarning):
+    """A formula is used outside the range in which it describes the physics."""
+
+
 def warn_caller(message: str, category: type[Warning]) -> None:
     """Give a warning that points at the line outside rpusim from which the call came."""
     level, frame = 1, sys._getframe(1)

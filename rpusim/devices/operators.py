@@ -60,13 +60,19 @@ def rewrite_rows(begin, end, seen, w, reference, hits, std, step, k0, k1):
 
     A `reference` of shape (0, 0) is zero everywhere.
     """
-    blocks = (w.shape[1] + 3) // 4
+    cols = w.shape[1]
+    blocks = (cols + 3) // 4
+    z = np.empty((4, blocks), np.float32)
+    noise = z.reshape(4 * blocks)
     for i in range(begin, end):
+        any_hit = 0
+        for j in range(cols):
+            any_hit |= hits[i, j]
+        if any_hit == 0:  # no draw where none is needed
+            continue
         for b in range(blocks):
-            z = normals4(i, b, step, 0, k0, k1)
-            for r in range(4):
-                j = b + r * blocks
-                if j < w.shape[1] and hits[i, j] != 0:
-                    held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
-                    seen[i, j] = held + std * z[r]
+            z[0, b], z[1, b], z[2, b], z[3, b] = normals4(i, b, step, 0, k0, k1)
+        for j in range(cols):  # without a jump: wide instructions
+            held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
+            seen[i, j] = held + std * noise[j] if hits[i, j] != 0 else seen[i, j]
     return 0

@@ -17,7 +17,7 @@ import numpy as np
 
 from rpusim.kernels.bind import names_used
 
-__all__ = ["BoundLaw", "LANES", "FIRST", "bind_law", "pack_model"]
+__all__ = ["BoundLaw", "LANES", "FIRST", "bind_law", "pack_model", "with_parameters"]
 
 LANES = 16
 FIRST = 2  # row of the first field
@@ -127,3 +127,12 @@ def bind_law(pulse, planes, parameters, state=(), draws=1, tables=()):
     return BoundLaw(
         *made, len(fields) + len(read), draws, 4 // max(draws, 1), bool(set(tables) & used)
     )
+
+
+@functools.cache
+def with_parameters(law, parameters):
+    """Return ``f(value, numbers) = law(value, model)``, `model` having these names for numbers."""
+    entries = "".join(f"numbers[{n}], " for n in range(len(parameters)))
+    space = {"__name__": __name__, "law": law, "Model": namedtuple("Model", parameters)}
+    exec(f"def f(value, numbers):\n    return law(value, Model({entries}))", space)
+    return space["f"]

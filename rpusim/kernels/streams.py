@@ -13,6 +13,7 @@ __all__ = ["Purpose", "Streams"]
 
 MASK = 0xFFFFFFFF
 PURPOSES = 15
+PARTS = 1000  # numbers of parts, in paths, begin here: above all purposes
 
 
 class Purpose:
@@ -24,12 +25,15 @@ class Purpose:
     BACKWARD = 3
     TRAIN_X = 4
     TRAIN_D = 5
+    TRANSFER = 7
     UPDATE_BATCH = 6
     UPDATE_PULSE = 8
     WRITE = 9
+    MODIFY = 10
     DIFFUSION = 11
     DRIFT = 12
     RESET = 13
+    READ = 14
 
 
 class Streams:
@@ -51,11 +55,41 @@ class Streams:
     def __init__(self, rng=None, path=()):
         self.seed = _seed(rng)
         self.path = tuple(path)
+        self.fabrication = self
+        self._shared = {}
         self.steps = np.zeros(PURPOSES, np.int64)
         self._keys = {}
 
+    @property
+    def shared(self):
+        """The purposes for which this draws what the object that it is a part of would."""
+        return tuple(self._shared)
+
+    def child(self, index, shared=(), construction_seed=0):
+        """Return the streams of a part of this object, distinct from its own and its siblings'.
+
+        Parameters
+        ----------
+        index : int
+            Number of the part.
+        shared : tuple of int
+            Purposes for which the part draws what this object would: the trains, say, that several
+            devices receive together.
+        construction_seed : int
+            > 0: the part's devices come from this seed.
+        """
+        part = Streams(self.seed, (*self.path, PARTS + index))
+        part._shared = dict.fromkeys(shared, self)
+        if construction_seed > 0:
+            part.fabrication = Streams(construction_seed, (PARTS + index,))
+        elif self.fabrication is not self:
+            part.fabrication = self.fabrication.child(index)
+        return part
+
     def key(self, purpose):
         """Return the two 32-bit words under which a purpose draws."""
+        if purpose in self._shared:
+            return self._shared[purpose].key(purpose)
         if purpose not in self._keys:
             tree = np.random.SeedSequence(self.seed, spawn_key=(*self.path, int(purpose)))
             self._keys[purpose] = tuple(int(w) for w in tree.generate_state(2, np.uint32))

@@ -159,7 +159,7 @@ def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, 
                 ):
                     w[i, j] = moved[c]
                 else:
-                    number[j], _ = gather(j, xt, st, dt[i], mt[i], offsets, rises)
+                    number[j], _ = gather(j, 0, words, xt, st, dt[i], mt[i], offsets, rises)
                     some += 1
         n_all, n_up = alls.sum(), ups.sum()
         counts[i, 0] += n_up
@@ -168,6 +168,6 @@ def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, 
             for j in range(cols):
                 hits[i, j] |= alls[j] > 0
         if some > 0:
-            walk_lanes(i, w, planes, step, keys, hits, room)
+            walk_lanes(i, 0, cols, w, planes, step, keys, hits, room)
             number[:] = 0
     return 0

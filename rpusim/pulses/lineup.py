@@ -7,7 +7,7 @@ import numpy as np
 
 from rpusim.kernels.primitives import compress, popcount
 
-__all__ = ["RUN", "coincide", "gather", "gather_word", "sort_by_number", "transposed"]
+__all__ = ["RUN", "coincide", "firing", "gather", "gather_word", "sort_by_number", "transposed"]
 
 RUN, RUN_FULL = 56, (1 << 56) - 1  # pulses whose directions share a word
 
@@ -26,10 +26,26 @@ def transposed(words):
     return out
 
 
-def gather(j, xt, st, d, minus, offsets, rises):
-    """Line up the pulses of column `j`: which rise, `RUN` to a word; return (number, rising)."""
+def firing(words):
+    """Return (first, last): the lines that fire are among them; all lines if they are many."""
+    lines = words.shape[1]
+    first, last = lines, 0
+    for j in range(lines):
+        fires = False
+        for q in range(words.shape[0]):
+            fires = fires or words[q, j] != 0
+        if fires:
+            first, last = min(first, j), j + 1
+    return (0, lines) if 2 * (last - first) > lines else (first, last)
+
+
+def gather(j, low, high, xt, st, d, minus, offsets, rises):
+    """Line up the pulses of column `j` in words `low`..`high`; return (number, rising).
+
+    Which rise stands in `rises`, `RUN` to a word.
+    """
     n, n_up, word, held, kept = 0, 0, 0, 0, 0
-    for q in range(d.size):
+    for q in range(low, high):
         live = coincide(xt[j, q], d[q], offsets[q])
         up = live & (st[j, q] ^ minus[q])
         bits, m = compress(up, live), popcount(live)
@@ -63,14 +79,14 @@ def gather_word(x, signs, d, minus, offset, rises, number):
     return n_all, n_up
 
 
-def sort_by_number(number, order, place):
-    """Fill ``order[0]`` with the columns that have pulses, roughly by rising number.
+def sort_by_number(number, first, last, order, place):
+    """Fill ``order[0]`` with the columns of `first`..`last` with pulses, roughly by rising number.
 
     Columns with one or two pulses come first, then those with three or four, unsorted; the others
     are sorted. Return how many there are. The other rows of `order` are room to work in.
     """
     few, some, many = 0, 0, 0
-    for j in range(number.size):  # without a jump: which way a column goes is as good as random
+    for j in range(first, last):  # without a jump: which way a column goes is as good as random
         n = number[j]
         order[0, few] = order[1, some] = order[2, many] = j
         few += 1 if 0 < n < 3 else 0

@@ -18,6 +18,7 @@ from rpusim.kernels.random import normal_pair, philox
 from rpusim.pulses.lineup import (
     RUN,
     coincide,
+    firing,
     gather,
     gather_word,
     sort_by_number,
@@ -157,21 +158,30 @@ def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys,
     number, rises = room[0], room[1]
     xt, st = transposed(xw), transposed(xs)
     d, minus = np.empty(words, dw.dtype), np.empty(words, np.int64)
+    first, last = firing(xw)
     for i in range(begin, end):
+        low, high = words, 0  # outside no slot of this row fires
         for q in range(words):
             d[q], minus[q] = dw[q, i], ds[q, i]
+            if d[q] != 0:
+                low, high = min(low, q), q + 1
+        if high == 0:
+            continue
         n_up, n_all = 0, 0
-        if words == 1:
-            n_all, n_up = gather_word(xw[0], xs[0], d[0], minus[0], offsets[0], rises, number)
+        if high - low == 1 and last - first == cols:
+            n_all, n_up = gather_word(
+                xw[low], xs[low], d[low], minus[low], offsets[low], rises, number
+            )
         else:
-            for j in range(cols):
-                n, up = gather(j, xt, st, d, minus, offsets, rises)
+            for j in range(first, last):
+                n, up = gather(j, low, high, xt, st, d, minus, offsets, rises)
                 number[j] = n
                 n_all += n
                 n_up += up
         counts[i, 0] += n_up
         counts[i, 1] += n_all - n_up
-        walk_lanes(i, w, planes, step, keys, hits, room)
+        if n_all > 0:
+            walk_lanes(i, first, last, w, planes, step, keys, hits, room)
     return 0
 
 
@@ -193,11 +203,11 @@ def workspace(cols, words, model):
 
 
 @apart
-def walk_lanes(i, w, planes, step, keys, hits, room):
-    """Apply the pulses that `gather` lined up for row `i`, `LANES` columns at a time."""
+def walk_lanes(i, first, last, w, planes, step, keys, hits, room):
+    """Apply what `gather` lined up for row `i`, columns `first`..`last`, `LANES` at a time."""
     number, rises, order, place, local, lanes, noise, tables = room
     k0, k1 = keys[2], keys[3]
-    active = sort_by_number(number, order, place)
+    active = sort_by_number(number, first, last, order, place)
     for start in range(0, active, LANES):
         size, longest = min(LANES, active - start), 0
         for c in range(LANES):

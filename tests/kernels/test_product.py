@@ -38,8 +38,8 @@ def numbers(seed, *shape):
 
 def through_periphery(matrix, x, transposed, io=PERFECT):
     m = matrix.shape[1 if transposed else 0]
-    gain, offset = np.ones(m, np.float32), np.zeros(m, np.float32)
-    return Periphery(io, transposed)(x, matrix, gain, offset, 0, (1, 2))
+    digital = np.stack([np.ones(m, np.float32), np.zeros(m, np.float32)])
+    return Periphery(io, transposed)(x, matrix, digital, 0, (1, 2))[0]
 
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 70))

@@ -91,9 +91,10 @@ def test_callers_may_have_threads_of_their_own():
     tile = rs.AnalogTile(300, 200, rs.IdealDevice(), rng=1)
     x = np.random.default_rng(1).normal(size=(700, 200)).astype(np.float32)
     io = tile._forward
-    args = (tile.crossbar.weights, np.ones(300, np.float32), np.zeros(300, np.float32), 0, (1, 2))
+    digital = np.stack([np.ones(300, np.float32), np.zeros(300, np.float32)])
+    args = (tile.crossbar.weights, digital, 0, (1, 2))
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: io(x, *args), range(4)))
+        results = list(pool.map(lambda _: io(x, *args)[0], range(4)))
     for result in results:
         np.testing.assert_array_equal(result, results[0])
 
