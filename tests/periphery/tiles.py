@@ -4,7 +4,7 @@ import numpy as np
 
 import rpusim as rs
 
-__all__ = ["io", "quiet", "same_rows", "tile_of"]
+__all__ = ["both", "io", "quiet", "same_rows", "tile_of"]
 
 #: neither converters nor noise nor managements
 QUIET = {
@@ -26,6 +26,11 @@ def quiet(**changes):
 def io(**changes):
     """Return the default settings without output noise, with `changes`."""
     return rs.IOParameters(**{"out_noise": 0.0, **changes})
+
+
+def both(settings):
+    """Return settings for forward and backward, which has no bound management."""
+    return settings, settings.replace(bound_management="NONE")
 
 
 def tile_of(weights, forward=None, backward=None, rng=1, backend="cpu"):
