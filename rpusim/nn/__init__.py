@@ -2,17 +2,23 @@
 
 from rpusim.nn.activations import LogSoftmax, ReLU, Sigmoid, Tanh
 from rpusim.nn.batches import batches
+from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.containers import Sequential
-from rpusim.nn.linear import AnalogLinear, Linear
+from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
 from rpusim.nn.losses import cross_entropy, mse, nll
 from rpusim.nn.module import Module
-from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileBias
+from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileParameter
+from rpusim.nn.quantised import QuantActivation, QuantLinear, set_quant_state
 
 __all__ = [
     "Module",
     "Sequential",
     "Linear",
     "AnalogLinear",
+    "AnalogLinearMapped",
+    "QuantLinear",
+    "QuantActivation",
+    "set_quant_state",
     "Sigmoid",
     "Tanh",
     "ReLU",
@@ -21,8 +27,10 @@ __all__ = [
     "nll",
     "mse",
     "batches",
+    "calibrate_input_ranges",
+    "InputRangeCalibrationType",
     "Parameter",
-    "TileBias",
+    "TileParameter",
     "AnalogParameter",
     "AnalogBias",
 ]

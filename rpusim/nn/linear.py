@@ -14,10 +14,10 @@ from rpusim.kernels.streams import Streams
 from rpusim.nn.checks import as_finite, as_float32, as_size, check_shape
 from rpusim.nn.initial import TILE, child, uniform_fan_in
 from rpusim.nn.module import Module
-from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileBias
-from rpusim.tiles import build_tile
+from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileParameter
+from rpusim.tiles import TileGrid, build_tile
 
-__all__ = ["Linear", "AnalogLinear"]
+__all__ = ["Linear", "AnalogLinear", "AnalogLinearMapped"]
 
 
 class Linear(Module):
@@ -118,7 +118,8 @@ class AnalogLinear(Module):
         W \leftarrow W - \eta \sum_n d_n x_n^\mathsf{T} \text{ by pulses}
 
     Both products run through the tile with its noise and converters. The backward records the pair
-    (x, d) on `weight`; an optimizer has the tile apply it.
+    (x, d) on `weight`; an optimizer has the tile apply it. A matrix larger than the configuration's
+    ``mapping.max_input_size`` or ``max_output_size`` is on a grid of tiles.
 
     Parameters
     ----------
@@ -137,11 +138,14 @@ class AnalogLinear(Module):
 
     Attributes
     ----------
-    tile : AnalogTile or FloatingPointTile
+    tile : AnalogTile or TileGrid
     weight : AnalogParameter of shape (out, in)
         Reads what the tile holds now.
     bias : Parameter or AnalogBias of shape (out,), or None
         Digital: the tile's own vector. Analog: reads what the tile's bias column holds now.
+    out_scaling, input_range : Parameter of shape (1,) or (out,), or None
+        The tile's learned output scales and input range, if its configuration has them. Those of a
+        grid's tiles are called ``out_scaling_0_1``, by input and output block.
     seed : int
         As `rng`, it makes the same layer again.
 
@@ -162,10 +166,11 @@ class AnalogLinear(Module):
         rng: Any = None,
         backend: str = "cpu",
     ):
-        self.in_features = as_size(in_features, "AnalogLinear.in_features")
-        self.out_features = as_size(out_features, "AnalogLinear.out_features")
+        where = type(self).__name__
+        self.in_features = as_size(in_features, f"{where}.in_features")
+        self.out_features = as_size(out_features, f"{where}.out_features")
         self.seed: int = Streams(rng).seed
-        self.tile = build_tile(
+        self.tile = self._build(
             self.out_features,
             self.in_features,
             rpu_config,
@@ -175,28 +180,40 @@ class AnalogLinear(Module):
         )
         self.tile.set_weights(*uniform_fan_in(self.seed, self.out_features, self.in_features, bias))
         self.weight = AnalogParameter(self.tile)
-        self.bias: TileBias | AnalogBias | None = None
-        if bias:
-            self.bias = AnalogBias(self.tile) if self.tile.bias is None else TileBias(self.tile)
+        self.bias: TileParameter | AnalogBias | None = None
+        self.out_scaling: TileParameter | None = None
+        self.input_range: TileParameter | None = None
+        self._digital = tuple(self.tile.digital_parameters())
+        for name in self._digital:
+            setattr(self, name, TileParameter(self.tile, name))
+        if bias and self.bias is None:
+            self.bias = AnalogBias(self.tile)
+
+    @staticmethod
+    def _build(*args: Any, **options: Any) -> Any:
+        """Return the tile, or the grid of tiles."""
+        return build_tile(*args, **options)
 
     def forward(self, x: ArrayLike) -> NDArray[np.float32]:
         """Return y of shape (..., out) for x of shape (..., in)."""
         y = self.tile.forward(x, is_test=not self.training)
         if self.training:
-            self.keep(as_float32(x, "AnalogLinear.forward: x"))
+            self.keep((y.shape, self.tile.last_forward))
         return y
 
     def backward(self, grad: ArrayLike, input_grad: bool = True) -> NDArray[np.float32] | None:
-        """Record (x, d), add to the digital bias gradient; return that of x, if wanted."""
-        x = self.recall()
-        d = as_float32(grad, "AnalogLinear.backward: grad")
-        check_shape(d, (*x.shape[:-1], self.out_features), self)
-        d_rows = d.reshape(-1, self.out_features)
+        """Record (x, d) and gradients of digital parameters; return that of x, if wanted."""
+        shape, context = self.recall()
+        d = as_float32(grad, f"{type(self).__name__}.backward: grad")
+        check_shape(d, shape, self)
+        gradients = self.tile.gradients(d, context, input_grad)
         if self.weight.requires_grad:
-            self.weight.record(x.reshape(-1, self.in_features), d_rows)
-        if isinstance(self.bias, TileBias) and self.bias.requires_grad:
-            self.bias.accumulate(np.add.reduce(d_rows, axis=0))
-        return self.tile.backward(d) if input_grad else None
+            self.weight.record(*gradients.pair)
+        for name in self._digital:
+            parameter, values = getattr(self, name), gradients.digital.get(name)
+            if parameter.requires_grad and values is not None:
+                parameter.accumulate(values)
+        return gradients.input
 
     def get_weights(self, **options: Any) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return copies of weight and bias; options are those of the tile's `get_weights`."""
@@ -207,7 +224,7 @@ class AnalogLinear(Module):
         return self.tile.set_weights(weight, bias, **options)
 
     def own_tiles(self) -> dict[str, Any]:
-        """Return the one tile, named ``tile``."""
+        """Return the one tile or grid, named ``tile``."""
         return {"tile": self.tile}
 
     def shapes(self) -> str:
@@ -220,3 +237,14 @@ class AnalogLinear(Module):
             f"{type(self).__name__}({self.in_features}, {self.out_features}{bias}, "
             f"rpu_config={self.tile.rpu_config!r})"
         )
+
+
+class AnalogLinearMapped(AnalogLinear):
+    """`AnalogLinear` whose weights are always on a `TileGrid`, also where one tile would do.
+
+    Parameters are those of `AnalogLinear`.
+    """
+
+    @staticmethod
+    def _build(*args: Any, **options: Any) -> TileGrid:
+        return TileGrid(*args, **options)

@@ -14,6 +14,7 @@ import numpy as np
 from rpusim.errors import StateError
 from rpusim.nn import state, summary
 from rpusim.nn.array_like import ReadsAsArray
+from rpusim.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -126,13 +127,24 @@ class Module:
         """Return the tiles held directly, by name; a layer that has tiles overrides this."""
         return {}
 
+    def own_buffers(self) -> dict[str, np.ndarray]:
+        """Return float32 arrays, by name, that are state but not trained; a load writes into them.
+
+        A layer that has such arrays, as the grid of a quantiser, overrides this.
+        """
+        return {}
+
     def named_parameters(self) -> Iterator[tuple[str, Any]]:
         """Yield (dotted name, parameter) of all modules, each parameter once."""
         yield from _below(self, "own_parameters")
 
     def named_tiles(self) -> Iterator[tuple[str, Any]]:
-        """Yield (dotted name, tile) of all modules, each tile once."""
+        """Yield (dotted name, tile) of all modules, each tile or grid of tiles once."""
         yield from _below(self, "own_tiles")
+
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield (dotted name, array) of all modules, each array once."""
+        yield from _below(self, "own_buffers")
 
     def parameters(self) -> list[Any]:
         """Return the parameters of all modules in order, each once: what an optimizer takes."""
@@ -142,9 +154,17 @@ class Module:
         """Return the layers that hold tiles, in order."""
         return [module for _, module in self.named_modules() if module.own_tiles()]
 
+    def named_analog_tiles(self) -> Iterator[tuple[str, Any]]:
+        """Yield (dotted name, tile) of all modules, for a grid those that it consists of."""
+        for name, tile in self.named_tiles():
+            if isinstance(tile, TileGrid):
+                yield from ((f"{name}.{part}", one) for part, one in tile.named_tiles().items())
+            else:
+                yield name, tile
+
     def analog_tiles(self) -> list[Any]:
-        """Return the tiles of all layers in order."""
-        return [tile for _, tile in self.named_tiles()]
+        """Return the tiles of all layers in order, for a grid those that it consists of."""
+        return [tile for _, tile in self.named_analog_tiles()]
 
     # --- modes and state ---------------------------------------------------------------------
 

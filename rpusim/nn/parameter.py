@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import StateError
 from rpusim.nn.array_like import ReadsAsArray
+from rpusim.tiles.pairs import outer_product
 
-__all__ = ["Parameter", "TileBias", "AnalogParameter", "AnalogBias"]
+__all__ = ["Parameter", "TileParameter", "AnalogParameter", "AnalogBias"]
 
 #: More recorded pairs than this in one step mean that nobody steps.
 MOST_PAIRS = 10_000
@@ -71,25 +72,42 @@ class Parameter(ReadsAsArray):
         """Return the values, not a copy."""
         return self.data
 
+    def project(self) -> None:
+        """Bring the values back to what they may be; an optimizer calls it after each step."""
+
     def accumulate(self, grad: NDArray[np.float32]) -> None:
         """Add `grad`, of the parameter's shape, to what earlier backward passes left."""
         self.grad = grad if self.grad is None else self.grad + grad
 
 
-class TileBias(Parameter):
-    """The digital bias of a tile, which adds it in its forward: its values are the tile's own."""
+class TileParameter(Parameter):
+    """A digital parameter that a tile uses itself: bias, output scales, input range.
 
-    __slots__ = ("tile",)
+    Parameters
+    ----------
+    tile : AnalogTile or TileGrid
+        Whose it is.
+    name : str
+        Which of its `digital_parameters`.
+    """
 
-    def __init__(self, tile: Any):
+    __slots__ = ("name", "tile")
+
+    def __init__(self, tile: Any, name: str):
         self.tile = tile
+        self.name = name
         self.grad = None
         self.requires_grad = True
 
     @property
     def data(self) -> NDArray[np.float32]:
-        """The tile's bias vector, shape (out,), not a copy."""
-        return self.tile.bias
+        """The tile's own array, not a copy."""
+        return self.tile.digital_parameters()[self.name]
+
+    def project(self) -> None:
+        """Keep an input range positive."""
+        if self.name.startswith("input_range"):
+            self.tile.project_digital_parameters()
 
 
 class _TileArray(ReadsAsArray):
@@ -148,7 +166,7 @@ class AnalogParameter(_TileArray):
 
     Parameters
     ----------
-    tile : AnalogTile or FloatingPointTile
+    tile : AnalogTile or TileGrid
         Where the weights are.
     shape : tuple of int, optional
         Shape to show instead of (out, in), as a convolution kernel's.
@@ -156,7 +174,8 @@ class AnalogParameter(_TileArray):
     Attributes
     ----------
     pairs : list of (ndarray, ndarray)
-        Inputs of shape (n, in) and error signals of shape (n, out), one pair per backward.
+        Inputs of shape (n, in) and error signals of shape (n, out), one pair per backward; those of
+        a grid whose tiles clipped differently see `rpusim.tiles.pairs`.
     requires_grad : bool
         Whether pairs are recorded; False freezes the tile.
     """
@@ -190,7 +209,7 @@ class AnalogParameter(_TileArray):
         """The gradient that the recorded pairs imply, multiplied out at each look; None if none."""
         if not self.pairs:
             return None
-        total = sum(d.T @ x for x, d in self.pairs)
+        total = sum(outer_product(x, d) for x, d in self.pairs)
         return np.asarray(total, np.float32).reshape(self.shape)
 
 

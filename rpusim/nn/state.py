@@ -1,7 +1,8 @@
 """The state of a model as a flat dict of arrays with dotted names, and back.
 
-Digital parameters are one array each; a tile contributes its own arrays below its name, among them
-the digital bias it adds. What a tile's arrays must be, the tile alone knows and checks.
+Digital parameters are one array each, and so are buffers, which nobody trains; a tile contributes
+its own arrays below its name, among them the digital bias it adds. What a tile's arrays must be,
+the tile alone knows and checks.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LISTED = 8
 
 def state_dict(module: Module) -> dict[str, np.ndarray]:
     """Return copies of all arrays that make up the state of `module`, by dotted name."""
-    state = {name: parameter.data.copy() for name, parameter in _digital(module).items()}
+    state = {name: array.copy() for name, array in _digital(module).items()}
     for path, tile in module.named_tiles():
         state |= {f"{path}.{name}": array for name, array in tile.state_dict().items()}
     return state
@@ -43,22 +44,24 @@ def load_state_dict(module: Module, arrays: dict[str, np.ndarray]) -> None:
         The state.
     """
     where = f"{type(module).__name__}.load_state_dict"
-    parameters, tiles = _digital(module), dict(module.named_tiles())
+    digital, tiles = _digital(module), dict(module.named_tiles())
     own, parts = _sort(arrays, tiles)
-    missing = [name for name in parameters if name not in own]
+    missing = [name for name in digital if name not in own]
     missing += [f"{path}.*" for path in tiles if not parts[path]]
-    _check_names(where, module, missing, [name for name in own if name not in parameters])
+    _check_names(where, module, missing, [name for name in own if name not in digital])
     values = {
-        name: as_finite(own[name], p.shape, f"{where}: {name}") for name, p in parameters.items()
+        name: as_finite(own[name], array.shape, f"{where}: {name}")
+        for name, array in digital.items()
     }
     _load_tiles(where, tiles, parts)
-    for name, parameter in parameters.items():
-        parameter.data[...] = values[name]
+    for name, array in digital.items():
+        array[...] = values[name]
 
 
-def _digital(module: Module) -> dict[str, Any]:
-    """Return the parameters whose values are not kept in a tile."""
-    return {name: p for name, p in module.named_parameters() if p.tile is None}
+def _digital(module: Module) -> dict[str, np.ndarray]:
+    """Return the arrays, not copies, of buffers and of parameters that are not kept in a tile."""
+    own = {name: p.data for name, p in module.named_parameters() if p.tile is None}
+    return own | dict(module.named_buffers())
 
 
 def _sort(arrays: dict, tiles: dict) -> tuple[dict, dict[str, dict]]:

@@ -5,11 +5,10 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from rpusim.config import nearest
 from rpusim.errors import ConfigError, StateError
 from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter
+from rpusim.tiles.pairs import joined
 
 __all__ = ["AnalogSGD"]
 
@@ -22,10 +21,11 @@ class AnalogSGD:
 
     One `step` does, in this order,
 
-    1. for every digital parameter :math:`p \leftarrow p - \eta\, \partial L / \partial p`;
-    2. for every tile :math:`W \leftarrow W - \eta \sum_b d_b x_b^\mathsf{T}`, realised by its
+    1. for every tile :math:`W \leftarrow W - \eta \sum_b d_b x_b^\mathsf{T}`, realised by its
        devices from all pairs (x, d) recorded since the last step, in the order of the backward
        calls, as one batch; at a rate of 0 the pairs are dropped;
+    2. for every digital parameter :math:`p \leftarrow p - \eta\, \partial L / \partial p`, a
+       tile's own scales and range among them;
     3. for every tile, also one without pairs, what happens once per step: decay, diffusion, ...
 
     Afterwards no gradients and no pairs are left. Parameters with ``requires_grad = False`` and
@@ -104,8 +104,9 @@ class AnalogSGD:
                 "backward(grad) of the model, in training mode, before each step()."
             )
         try:
+            self._step_analog()  # first: with the scales that the gradients belong to
             self._step_digital()
-            self._step_analog()
+            self._pass_step()
         finally:
             self.zero_grad()
 
@@ -114,16 +115,19 @@ class AnalogSGD:
             if p.requires_grad and p.grad is not None:
                 values = p.data
                 values -= self._lr * p.grad
+                p.project()
 
     def _step_analog(self) -> None:
-        trained = [p for p in self._analog if p.requires_grad]
-        for p in trained:
-            pairs = p.take_pairs()
+        for p in self._analog:
+            pairs = p.take_pairs() if p.requires_grad else ()
             if pairs and self._lr > 0.0:
-                x, d = _joined(pairs)
+                x, d = joined(pairs)
                 p.tile.update(x, d, learning_rate=self._lr)
-        for p in trained:
-            p.tile.post_update_step()
+
+    def _pass_step(self) -> None:
+        for p in self._analog:
+            if p.requires_grad:
+                p.tile.post_update_step()
 
     def zero_grad(self) -> None:
         """Drop gradients and pairs without applying them."""
@@ -135,14 +139,6 @@ class AnalogSGD:
     def __repr__(self) -> str:
         digital, analog = len(self._digital), len(self._analog)
         return f"AnalogSGD(lr={self.lr}, {analog} analog and {digital} digital parameters)"
-
-
-def _joined(pairs: list) -> tuple[np.ndarray, np.ndarray]:
-    """Return all inputs and all error signals as one batch."""
-    if len(pairs) == 1:
-        return pairs[0]
-    inputs, errors = zip(*pairs, strict=True)
-    return np.concatenate(inputs), np.concatenate(errors)
 
 
 def _sorted(parameters: Iterable[Any]) -> tuple[list[Parameter], list[AnalogParameter]]:

@@ -5,29 +5,95 @@ from __future__ import annotations
 from typing import Any
 
 from rpusim.tiles.analog import AnalogTile
+from rpusim.tiles.arguments import as_size
+from rpusim.tiles.compounds import (
+    BufferedTransferCompound,
+    ChoppedTransferCompound,
+    ChopperScope,
+    CompoundDevice,
+    DifferenceUnitCell,
+    DigitalRankUpdateCell,
+    DynamicTransferCompound,
+    ERiderTransferCompound,
+    IntegerMixedPrecisionCompound,
+    MixedPrecisionCompound,
+    MultiTileResidualCompound,
+    OneSidedUnitCell,
+    ReferenceSync,
+    ReferenceUnitCell,
+    ResidualBuffer,
+    ResidualTransferCompound,
+    TransferCompound,
+    UnitCell,
+    VectorUnitCell,
+    VectorUnitCellUpdatePolicy,
+)
+from rpusim.tiles.context import ForwardContext, Gradients
 from rpusim.tiles.floating_point import FloatingPointTile
+from rpusim.tiles.grid import TileGrid
+from rpusim.tiles.grid_base import tile_kind
+from rpusim.tiles.grid_context import GridContext, GridGradients
+from rpusim.tiles.grid_layout import exceeds
+from rpusim.tiles.inference import InferenceTile
 from rpusim.tiles.ledger import Ledger, UpdateReport
+from rpusim.tiles.programming import ProgrammingResult
+from rpusim.tiles.readout import Readout
 from rpusim.tiles.settings import (
+    BackwardMode,
     DigitalRankUpdateRPUConfig,
     FloatingPointRPUConfig,
+    GradientParameter,
+    InferenceRPUConfig,
     MappingParameter,
     RPUConfig,
     SingleRPUConfig,
     UnitCellRPUConfig,
+    as_config,
 )
 from rpusim.tiles.state import load, save
 
 __all__ = [
     "AnalogTile",
+    "BackwardMode",
+    "BufferedTransferCompound",
+    "ChoppedTransferCompound",
+    "ChopperScope",
+    "CompoundDevice",
+    "DifferenceUnitCell",
+    "DigitalRankUpdateCell",
     "DigitalRankUpdateRPUConfig",
+    "DynamicTransferCompound",
+    "ERiderTransferCompound",
     "FloatingPointRPUConfig",
     "FloatingPointTile",
+    "ForwardContext",
+    "GradientParameter",
+    "Gradients",
+    "GridContext",
+    "GridGradients",
+    "InferenceRPUConfig",
+    "InferenceTile",
+    "IntegerMixedPrecisionCompound",
     "Ledger",
     "MappingParameter",
+    "MixedPrecisionCompound",
+    "MultiTileResidualCompound",
+    "OneSidedUnitCell",
+    "ProgrammingResult",
     "RPUConfig",
+    "Readout",
+    "ReferenceSync",
+    "ReferenceUnitCell",
+    "ResidualBuffer",
+    "ResidualTransferCompound",
     "SingleRPUConfig",
+    "TileGrid",
+    "TransferCompound",
+    "UnitCell",
     "UnitCellRPUConfig",
     "UpdateReport",
+    "VectorUnitCell",
+    "VectorUnitCellUpdatePolicy",
     "build_tile",
     "load",
     "save",
@@ -42,7 +108,14 @@ def build_tile(
     *,
     rng: Any = None,
     backend: str = "cpu",
-) -> AnalogTile:
-    """Return the tile that a configuration asks for; parameters as for `AnalogTile`."""
-    kind = FloatingPointTile if isinstance(rpu_config, FloatingPointRPUConfig) else AnalogTile
-    return kind(out_size, in_size, rpu_config, bias, rng=rng, backend=backend)
+) -> AnalogTile | TileGrid:
+    """Return what a configuration asks for: a tile, or a grid if one tile would be too large.
+
+    The limits are `mapping.max_input_size` and `max_output_size`; 0: none. Parameters are those of
+    `AnalogTile`.
+    """
+    config = as_config(rpu_config, "build_tile")
+    sizes = as_size(out_size, "build_tile: out_size"), as_size(in_size, "build_tile: in_size")
+    large = exceeds(*sizes, bias, config.mapping)
+    kind = TileGrid if large else tile_kind(config)
+    return kind(*sizes, config, bias, rng=rng, backend=backend)

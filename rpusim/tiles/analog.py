@@ -6,25 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.errors import ShapeError
-from rpusim.kernels.streams import Purpose
-from rpusim.periphery.mvm import Periphery
+from rpusim.errors import ShapeError, StateError
 from rpusim.tiles.arguments import as_rate, as_vectors
-from rpusim.tiles.base import Tile
+from rpusim.tiles.context import ForwardContext, context_of
+from rpusim.tiles.products import MultiplyingTile
+from rpusim.tiles.settings import BackwardMode
 
 __all__ = ["AnalogTile"]
 
 
-class AnalogTile(Tile):
+class AnalogTile(MultiplyingTile):
     r"""A matrix of devices that multiplies with noise and learns by pulses.
 
-    With devices' weights W, mapping scales s (1 unless `weight_scaling_omega` is set) and digital
-    bias b:
+    With devices' weights W, mapping scales s (1 unless `weight_scaling_omega` is set), learned
+    output scales o (if any), input range r (if enabled) and digital bias b:
 
-    .. math:: y = s \odot (W \circledast x) + b
+    .. math:: y = o\,s\,r \odot \big(W \circledast (\mathrm{clip}(x, \pm r) / r)\big) + b
 
     where :math:`\circledast` is the noisy product of `rpusim.periphery.mvm`. The logical weights
-    are :math:`s W`.
+    are :math:`o\,s\,W`.
 
     Parameters
     ----------
@@ -49,6 +49,10 @@ class AnalogTile(Tile):
         Reads, pulses and writes since construction.
     bias : ndarray of shape (out_size,) or None
         The digital bias.
+    last_forward : ForwardContext or None
+        What the last forward did: scales, rounds, what was clipped.
+    on_input : callable or None
+        Called with the inputs, (batch, in_size), of every forward; for calibrations.
 
     Examples
     --------
@@ -60,84 +64,13 @@ class AnalogTile(Tile):
     (5, 2)
     """
 
-    def __init__(
+    def update(
         self,
-        out_size: int,
-        in_size: int,
-        rpu_config: Any = None,
-        bias: bool = False,
-        *,
-        rng: Any = None,
-        backend: str = "cpu",
+        x: Any,
+        d: Any,
+        learning_rate: float = 0.01,
+        context: ForwardContext | None = None,
     ) -> None:
-        super().__init__(out_size, in_size, rpu_config, bias, rng=rng, backend=backend)
-        forward, backward = self._io()
-        self._forward = Periphery(forward, False, backend)
-        self._backward = Periphery(backward, True, backend)
-        self._no_offset = np.zeros(max(self._mapping.shape), np.float32)
-        self._no_gain = np.ones(max(self._mapping.shape), np.float32)
-
-    def _io(self) -> tuple[Any, Any]:
-        return self.rpu_config.forward, self.rpu_config.backward
-
-    def forward(self, x: Any, is_test: bool = False) -> np.ndarray:
-        """Multiply: ``y = W x``, with all that the configuration says happens on the way.
-
-        Parameters
-        ----------
-        x : array_like of shape (..., in_size)
-            Input vectors; finite.
-        is_test : bool
-            Whether this is evaluation; accepted for tiles that behave differently then.
-
-        Returns
-        -------
-        ndarray of shape (..., out_size), float32
-
-        Raises
-        ------
-        ShapeError, DataError
-            If `x` has another last axis, or holds NaN or infinity.
-        """
-        where = f"{type(self).__name__}.forward"
-        x2, lead = as_vectors(x, self.in_size, f"{where}: x", "inputs")
-        x2 = self._mapping.with_line(x2)
-        first = self._streams.peek(Purpose.FORWARD)
-        m, key = self._mapping, self._streams.key(Purpose.FORWARD)
-        offset = self._no_offset[: self.out_size] if m.bias is None else m.bias
-        y = self._forward(x2, self.crossbar.weights, m.scales, offset, first, key, where)
-        self._streams.take(Purpose.FORWARD, len(x2))  # not if it was refused
-        self.stats.reads_forward += len(x2)
-        return y if len(lead) == 1 else y.reshape(*lead, self.out_size)
-
-    def backward(self, d: Any) -> np.ndarray:
-        """Multiply with the transpose: ``W^T d``.
-
-        Parameters
-        ----------
-        d : array_like of shape (..., out_size)
-            Error vectors; finite.
-
-        Returns
-        -------
-        ndarray of shape (..., in_size), float32
-        """
-        where = f"{type(self).__name__}.backward"
-        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")
-        m, cols = self._mapping, self.crossbar.shape[1]
-        if m.scaled:
-            d2 = d2 * m.scales
-        first = self._streams.peek(Purpose.BACKWARD)
-        key, gain, offset = self._streams.key(Purpose.BACKWARD), self._no_gain, self._no_offset
-        weights = self.crossbar.weights
-        x = self._backward(d2, weights, gain[:cols], offset[:cols], first, key, where)
-        self._streams.take(Purpose.BACKWARD, len(d2))
-        self.stats.reads_backward += len(d2)
-        if m.analog_bias:
-            x = np.ascontiguousarray(x[:, :-1])
-        return x if len(lead) == 1 else x.reshape(*lead, self.in_size)
-
-    def update(self, x: Any, d: Any, learning_rate: float = 0.01) -> None:
         """Learn: ``W <- W - learning_rate * sum_b d_b x_b^T`` on average, by pulses, in order.
 
         Parameters
@@ -148,6 +81,9 @@ class AnalogTile(Tile):
             Errors with respect to the outputs, as many as inputs.
         learning_rate : float
             >= 0; with 0 nothing happens at all.
+        context : ForwardContext, optional
+            The forward of these inputs; default: the last one of training, if it had the same.
+            With STRAIGHT_THROUGH nothing is learned where it saturated.
 
         Notes
         -----
@@ -164,9 +100,24 @@ class AnalogTile(Tile):
             )
         if rate == 0.0 or len(x2) == 0:
             return
+        context = self._forward_of(x2, context, where)
+        if context is not None and self._backward.mode is not BackwardMode.ANALOG:
+            x2 = self._backward.learnt_inputs(context)
+            d2 = self._backward.masked_errors(d2, context)
+        x2, rate = self._digital.for_update(x2, rate)
         rate, d2 = self._mapping.scaled_error(rate, d2)
-        x2 = self._mapping.with_line(x2)
         self.stats.record(self.crossbar.update(x2, d2, rate, self._update_settings()))
+
+    def _forward_of(
+        self, x: np.ndarray, context: ForwardContext | None, where: str
+    ) -> ForwardContext | None:
+        """Return the forward that had these inputs, checked if it is given; None if unknown."""
+        given, context = context is not None, context_of(context, self.last_forward)
+        if context is None or np.array_equal(context.x, x):
+            return context if context is None or given or context.training else None
+        if given:
+            raise StateError(f"{where}: x must be the inputs of the forward in `context`.")
+        return None
 
     def _update_settings(self) -> Any:
         return self.rpu_config.update
@@ -192,7 +143,7 @@ class AnalogTile(Tile):
         self.crossbar.reset(marked, prob)
 
     def as_linear_operator(self) -> Any:
-        """Return a `scipy.sparse.linalg.LinearOperator`, with `backward` as its transpose."""
+        """Return a `scipy.sparse.linalg.LinearOperator`, with `transposed` as its transpose."""
         from rpusim.tiles.operator import linear_operator
 
         return linear_operator(self)

@@ -15,11 +15,15 @@ from rpusim.kernels.backend import check_backend
 from rpusim.kernels.random import uniforms
 from rpusim.kernels.streams import Purpose, Streams
 from rpusim.tiles.arguments import as_size
+from rpusim.tiles.compounds.cell import Cell
+from rpusim.tiles.compounds.unit_cell import CompoundDevice, build_box
 from rpusim.tiles.crossbar import Crossbar
 from rpusim.tiles.digital import DigitalMatrix
 from rpusim.tiles.ledger import Ledger
 from rpusim.tiles.mapping import Mapping
-from rpusim.tiles.settings import FloatingPointRPUConfig, as_config
+from rpusim.tiles.programming import ProgrammingResult, program
+from rpusim.tiles.readout import Readout, read_weights
+from rpusim.tiles.settings import FloatingPointRPUConfig, InferenceRPUConfig, as_config
 from rpusim.tiles.state import restore_tile, tile_state
 
 __all__ = ["Tile"]
@@ -57,15 +61,20 @@ class Tile:
         self._write(0.2 * start - 0.1, "initial weights in -0.1..0.1")
 
     def _check_config(self) -> None:
-        if isinstance(self.rpu_config, FloatingPointRPUConfig):
-            raise ConfigError(
-                "AnalogTile needs an RPUConfig; for a FloatingPointRPUConfig use FloatingPointTile."
-            )
+        for other, kind in (
+            (FloatingPointRPUConfig, "FloatingPoint"),
+            (InferenceRPUConfig, "Inference"),
+        ):
+            if isinstance(self.rpu_config, other):
+                article = "an" if kind == "Inference" else "a"
+                raise ConfigError(
+                    f"AnalogTile needs an RPUConfig; for {article} {kind}RPUConfig use {kind}Tile."
+                )
 
-    def _build_crossbar(self) -> Crossbar | DigitalMatrix:
+    def _build_crossbar(self) -> Crossbar | DigitalMatrix | Cell:
         device, m = self.rpu_config.device, self._mapping
-        if isinstance(device, PulsedDevice):
-            return Crossbar(m.shape, device, self._streams, self.backend, m.analog_bias)
+        if isinstance(device, PulsedDevice | CompoundDevice):
+            return build_box(device, m.shape, self._streams, self.backend, m.analog_bias)
         return DigitalMatrix(m.shape, device, self._streams, self.backend)
 
     @property
@@ -88,7 +97,7 @@ class Tile:
     # ---------------------------------------------------------------- weights
 
     def get_weights(
-        self, apply_weight_scaling: bool = True
+        self, apply_weight_scaling: bool = True, realistic: bool = False, **options: Any
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Return copies of weights and bias (None without).
 
@@ -96,15 +105,36 @@ class Tile:
         ----------
         apply_weight_scaling : bool
             True: logical weights. False: what the devices hold.
+        realistic : bool
+            Whether to estimate them from products, with the options of `read_weights`.
 
         Returns
         -------
         weights : ndarray of shape (out_size, in_size)
         bias : ndarray of shape (out_size,) or None
         """
+        if realistic:
+            read = self.read_weights(apply_weight_scaling, **options)
+            return read.weights, read.bias if self.bias is None else self.bias.copy()
+        self._refuse(options, f"{type(self).__name__}.get_weights")
         return self._mapping.logical(self.crossbar.weights, apply_weight_scaling)
 
-    def set_weights(self, weights: Any, bias: Any = None, apply_weight_scaling: bool = True) -> int:
+    def read_weights(self, apply_weight_scaling: bool = False, **options: Any) -> Readout:
+        """Estimate the weights, with errors, from products with known vectors.
+
+        Options are those of `rpusim.tiles.readout.read_weights`: `inputs`, `over_sampling` or
+        `x_values`.
+        """
+        return read_weights(self, apply_weight_scaling, **options)
+
+    def set_weights(
+        self,
+        weights: Any,
+        bias: Any = None,
+        apply_weight_scaling: bool = True,
+        realistic: bool = False,
+        **options: Any,
+    ) -> int:
         """Write logical weights (and bias, if given), up to the devices' bounds.
 
         `get_weights` returns them.
@@ -117,6 +147,8 @@ class Tile:
             Left as it is if not given.
         apply_weight_scaling : bool
             False: `weights` is what the devices are to hold; the scales stay.
+        realistic : bool
+            Whether to program the devices by pulses, with the options of `program_weights`.
 
         Returns
         -------
@@ -125,8 +157,21 @@ class Tile:
             more than 1 %.
         """
         where, now = f"{type(self).__name__}.set_weights", self.crossbar.weights
-        w = self._mapping.physical(weights, bias, apply_weight_scaling, now, where)
-        return self._write(w, "weights")
+        if realistic:
+            return program(self, weights, bias, apply_weight_scaling, where, options).clipped
+        self._refuse(options, where)
+        return self._write(self._mapping.physical(weights, bias, apply_weight_scaling, now, where))
+
+    def program_weights(
+        self, weights: Any = None, bias: Any = None, **options: Any
+    ) -> ProgrammingResult:
+        """Program the devices by pulses, reading in between, until products are as they should be.
+
+        Logical weights and bias; what is not given stays as it is. Options are those of
+        `rpusim.tiles.programming.program_by_pulses`: `tolerance`, `learning_rate` and more.
+        """
+        where = f"{type(self).__name__}.program_weights"
+        return program(self, weights, bias, True, where, options)
 
     @property
     def mapping_scales(self) -> np.ndarray:
@@ -135,11 +180,7 @@ class Tile:
 
     def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the smallest and largest weight that each device can hold (before write noise)."""
-        shape = self.crossbar.shape
-        if isinstance(self.crossbar, Crossbar):
-            low, high = self.crossbar.weight_range()
-        else:
-            low, high = np.full(shape, -np.inf, np.float32), np.full(shape, np.inf, np.float32)
+        low, high = self.crossbar.weight_range()
         return (low[:, :-1], high[:, :-1]) if self._mapping.analog_bias else (low, high)
 
     def get_hidden_parameters(self) -> dict[str, np.ndarray]:
@@ -179,7 +220,7 @@ class Tile:
 
     def device_summary(self) -> DeviceSummary:
         """Return the key figures of the mean device and their spread over this tile's devices."""
-        box = self._pulsed()
+        box = self._devices()
         return summary(box.device, {name: box.plane(name) for name in box.names})
 
     def estimate_dw_min(self) -> float:
@@ -188,13 +229,19 @@ class Tile:
         Nothing follows it by itself: after changing steps by `set_hidden_parameters`, assign
         `weight_granularity` if learning rates are to keep their meaning.
         """
-        box = self._pulsed()
+        box = self._devices()
         return float(0.5 * (box.plane("dwmin_up") + box.plane("dwmin_down")).mean(dtype=float))
 
-    def _pulsed(self) -> Crossbar:
-        if not isinstance(self.crossbar, Crossbar):
+    def _pulsed(self) -> Crossbar | Cell:
+        if isinstance(self.crossbar, DigitalMatrix):
             raise StateError(f"{type(self.rpu_config.device).__name__} takes no pulses.")
         return self.crossbar
+
+    def _devices(self) -> Crossbar:
+        box = self._pulsed()
+        if isinstance(box, Cell):
+            raise StateError(f"{type(box.device).__name__} is several devices: ask each by itself.")
+        return box
 
     # ---------------------------------------------------------------- state
 
@@ -217,18 +264,26 @@ class Tile:
         made = (self.out_size, self.in_size, self.rpu_config, self.has_bias, self.backend)
         return _remake, (type(self), made, self.state_dict())
 
-    def _write(self, w: np.ndarray, what: str) -> int:
+    def _write(self, w: np.ndarray, what: str = "weights") -> int:
         clipped = self.crossbar.set_weights(w)
         self.stats.writes += 1
+        return self._count_clipped(clipped, w.size, what)
+
+    def _count_clipped(self, clipped: int, size: int, what: str = "weights") -> int:
         self.stats.weights_clipped += clipped
-        if clipped > CLIPPED * w.size:
+        if clipped > CLIPPED * size:
             warn_caller(
-                f"{type(self).__name__}: {clipped} of {w.size} {what} were clipped to what their "
+                f"{type(self).__name__}: {clipped} of {size} {what} were clipped to what their "
                 "devices can hold (see weight_range(); mapping.weight_scaling_omega scales weights "
                 "to fit).",
                 ClippedWeightsWarning,
             )
         return clipped
+
+    @staticmethod
+    def _refuse(options: Dict[str, Any], where: str) -> None:
+        if options:
+            raise ConfigError(f"{where}: {', '.join(options)} needs realistic=True.")
 
 
 def _remake(kind: type[Tile], made: tuple[Any, ...], state: Dict[str, np.ndarray]) -> Tile:

@@ -51,6 +51,8 @@ class Crossbar:
         the device has them.
     persistent : ndarray of shape (rows, cols)
         What pulses act on, and the bounds limit.
+    version : int
+        Grows with every change of the weights.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Crossbar:
     ) -> None:
         self.shape, self.device, self.streams, self.backend = shape, device, streams, backend
         seed = device.construction_seed
-        key = (Streams(seed) if seed > 0 else streams).key(Purpose.FABRICATE)
+        key = (Streams(seed) if seed > 0 else streams.fabrication).key(Purpose.FABRICATE)
         arrays = device.fabricate(shape, Draw(key), bias)
         self.names = device.planes()
         self.planes = np.stack([arrays[name] for name in self.names])
@@ -75,7 +77,7 @@ class Crossbar:
         drifts = device.drift.nu > 0.0
         self._start = np.zeros(shape if drifts else (0, 0), np.float32)
         self._since = np.zeros(shape if drifts else (0, 0), np.float64)
-        self.clock = 0.0
+        self.clock, self.version = 0.0, 0
         counts = shape if device.count_pulses else (0, 0)
         self._counts = np.zeros((2, *counts), np.int64)
         self._pulser = Pulser(device.bound_law(), device.step_depends_on_weight, backend)
@@ -144,13 +146,9 @@ class Crossbar:
         """Reset the devices of the marked columns, each with probability `prob`."""
         hits = np.zeros(self.shape, np.uint8)
         marked = columns.astype(np.uint8)
-        args: tuple[Any, ...] = (hits, self._rest(), *self._bounds(), marked)
-        args += (
-            np.float32(self.device.reset_std),
-            np.float32(prob),
-            *self.streams.draw(Purpose.RESET),
-        )
-        self._run(reset_rows, self.persistent, *args)
+        args = (hits, self._rest(), *self._bounds(), marked)
+        noise = (np.float32(self.device.reset_std), np.float32(prob))
+        self._run(reset_rows, self.persistent, *args, *noise, *self.streams.draw(Purpose.RESET))
         self.touched(hits)
 
     def clip(self, value: float) -> None:
@@ -210,6 +208,7 @@ class Crossbar:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` returned; the caller has checked names and shapes."""
+        self.version += 1
         for name in self.names:
             self.plane(name)[:] = state[f"plane_{name}"]
         self.persistent[:] = state["persistent_weights"]
@@ -271,12 +270,14 @@ class Crossbar:
             self._start[hits != 0] = self._held()[hits != 0]
             self._since[hits != 0] = self.clock
         if set_by_user and not getattr(self.device, "apply_write_noise_on_set", True):
+            self.version += 1
             self.weights[:] = self._held()
         else:
             self._rewrite(hits)
 
     def _show(self) -> None:
         """Let the weights that are seen follow the persistent ones, without noise."""
+        self.version += 1
         if self.weights is not self.persistent:
             np.subtract(self.persistent, self._reference(), out=self.weights)
 
@@ -285,6 +286,7 @@ class Crossbar:
         if self.device.write_noise == 0.0:
             self._show()
         elif hits.any():
+            self.version += 1
             zero = self._reference() if self.device.subtracts_reference else NOTHING
             noise, marked = np.float32(self.device.write_noise), hits.astype(np.uint8)
             args = (self.persistent, zero, marked, noise, *self.streams.draw(Purpose.WRITE))

@@ -44,6 +44,7 @@ class DigitalMatrix:
         self.weights = self.persistent = np.zeros(shape, np.float32)
         self._carry = np.zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
         self._start, self._since, self.clock = self.weights.copy(), 0.0, 0.0
+        self.version = 0
 
     def hidden_parameters(self) -> dict[str, np.ndarray]:
         """Return nothing: numbers hide nothing."""
@@ -63,6 +64,11 @@ class DigitalMatrix:
         self._carry[:] = 0.0
         self._written()
         return 0
+
+    def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return minus infinity and infinity: nothing limits numbers."""
+        infinity = np.full(self.shape, np.inf, np.float32)
+        return -infinity, infinity
 
     def update(
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
@@ -110,6 +116,7 @@ class DigitalMatrix:
         if p is None or p.nu == 0.0:
             return
         self.clock += delta_t / p.t_0
+        self.version += 1
         self.weights[:] = self._start * max(self.clock - self._since, 1.0) ** -p.nu
 
     def state(self) -> dict[str, np.ndarray]:
@@ -123,12 +130,14 @@ class DigitalMatrix:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` returned."""
+        self.version += 1
         self.weights[:] = state["persistent_weights"]
         self._carry[:], self._start[:] = state["decay_carry"], state["drift_start"]
         self._since, self.clock = (float(t) for t in state["drift_times"])
 
     def _written(self) -> None:
-        """Restart the drift."""
+        """Restart the drift, note the change."""
+        self.version += 1
         if getattr(self.device, "drift", None) is not None:
             self._start[:] = self.weights
             self._since = self.clock

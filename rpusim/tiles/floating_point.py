@@ -8,7 +8,7 @@ from rpusim.errors import ConfigError
 from rpusim.periphery import IOParameters
 from rpusim.pulses import PulseType, UpdateParameters
 from rpusim.tiles.analog import AnalogTile
-from rpusim.tiles.settings import FloatingPointRPUConfig
+from rpusim.tiles.settings import FloatingPointRPUConfig, GradientParameter
 
 __all__ = ["FloatingPointTile"]
 
@@ -41,8 +41,8 @@ class FloatingPointTile(AnalogTile):
                 "for other configurations use AnalogTile."
             )
 
-    def _io(self) -> tuple[IOParameters, IOParameters]:
-        return PERFECTLY, PERFECTLY
+    def _products(self) -> tuple[IOParameters, IOParameters, GradientParameter]:
+        return PERFECTLY, PERFECTLY, GradientParameter()
 
     def _update_settings(self) -> UpdateParameters:
         return EXACTLY

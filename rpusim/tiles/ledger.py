@@ -22,6 +22,8 @@ class UpdateReport:
         Mean train length of the pairs that were not silent.
     pulses_up, pulses_down : int
         Coincidences over all crosspoints.
+    transfers : int
+        Slices carried from one crossbar of a compound to the next.
     """
 
     vectors: int = 0
@@ -30,6 +32,13 @@ class UpdateReport:
     mean_length: float = 0.0
     pulses_up: int = 0
     pulses_down: int = 0
+    transfers: int = 0
+
+    def add_pulses(self, other: UpdateReport) -> None:
+        """Add the pulses, and the transfers, of another update that this one caused."""
+        self.pulses_up += other.pulses_up
+        self.pulses_down += other.pulses_down
+        self.transfers += other.transfers
 
     @property
     def saturated_fraction(self) -> float:
@@ -82,6 +91,7 @@ class Ledger:
         self.vectors_saturated += report.saturated
         self.pulses_up += report.pulses_up
         self.pulses_down += report.pulses_down
+        self.transfers += report.transfers
 
     def state(self) -> np.ndarray:
         """Return the counts as an array."""

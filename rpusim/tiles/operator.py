@@ -11,7 +11,7 @@ __all__ = ["linear_operator"]
 
 
 def linear_operator(tile: Any) -> LinearOperator:
-    """Return a `LinearOperator` whose products are the tile's `forward` and `backward`.
+    """Return a `LinearOperator` whose products are the tile's `forward` and `transposed`.
 
     It is float64 outside. A bias is not part of a linear operator and is left out.
     """
@@ -24,7 +24,7 @@ def linear_operator(tile: Any) -> LinearOperator:
         return y.T.reshape((tile.out_size, *np.shape(x)[1:])).astype(np.float64)
 
     def multiply_transposed(d: np.ndarray) -> np.ndarray:
-        x = tile.backward(np.asarray(d).T.reshape(-1, tile.out_size))
+        x = tile.transposed(np.asarray(d).T.reshape(-1, tile.out_size))
         return x.T.reshape((tile.in_size, *np.shape(d)[1:])).astype(np.float64)
 
     return LinearOperator(

@@ -117,12 +117,18 @@ class Pulser:
         """Return the kernel over rows for one way in which trains coincide."""
         if meet not in self._rows:
             names = {**self._law._asdict(), "coincide": meet}
+            rows, plainly = self._bodies()
             if self._backend == "python":
-                body = kernel(aggregate_plainly if self._sums else walk_plainly, "python", **names)
-                self._rows[meet] = _plain_rows(body)
+                self._rows[meet] = _plain_rows(kernel(plainly, "python", **names))
             else:
-                self._rows[meet] = kernel(aggregate_rows if self._sums else walk_rows, **names)
+                self._rows[meet] = kernel(rows, **names)
         return self._rows[meet]
+
+    def _bodies(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return the kernel over rows, and the one for a crosspoint in plain Python."""
+        if self._sums:
+            return aggregate_rows, aggregate_plainly
+        return walk_rows, walk_plainly
 
     def _exactly(
         self,

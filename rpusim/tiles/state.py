@@ -18,7 +18,7 @@ import numpy as np
 from rpusim.config import Config
 from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, ShapeError, StateError
 
-__all__ = ["load", "restore_tile", "save", "tile_state"]
+__all__ = ["check_state", "load", "restore_tile", "save", "tile_state"]
 
 VERSION = 1
 
@@ -28,6 +28,7 @@ def tile_state(tile: Any) -> dict[str, np.ndarray]:
     state = tile.crossbar.state()
     state |= tile._streams.state()
     state |= tile._mapping.state()
+    state |= tile._extra_state()
     state["ledger"] = tile.stats.state()
     state["version"] = np.array(VERSION)
     return state
@@ -35,7 +36,38 @@ def tile_state(tile: Any) -> dict[str, np.ndarray]:
 
 def restore_tile(tile: Any, state: Mapping[str, np.ndarray]) -> None:
     """Continue from `state`; raise before anything changes if it does not fit."""
-    where, now = type(tile).__name__, tile_state(tile)
+    now = tile_state(tile)
+    check_state(now, state, type(tile).__name__)
+    try:
+        _restore(tile, state)
+    except BaseException:  # a value that only its owner can judge
+        _restore(tile, now)
+        raise
+
+
+def _restore(tile: Any, state: Mapping[str, np.ndarray]) -> None:
+    tile._streams.restore(state)
+    tile.crossbar.restore(state)
+    tile._mapping.restore(state)
+    tile._restore_extra(state)
+    tile.stats.restore(state["ledger"])
+
+
+def check_state(now: Mapping[str, Any], state: Mapping[str, Any], where: str) -> None:
+    """Raise unless `state` has the names, shapes and types of the arrays `now`.
+
+    Parameters
+    ----------
+    now, state : dict of str to ndarray
+        The state there is, and the one to be loaded.
+    where : str
+        Named in errors.
+    """
+    if not isinstance(state, Mapping):
+        raise StateError(
+            f"{where}.load_state_dict: state must be a dict of arrays, got {state!r}; files are "
+            "read by rpusim.load."
+        )
     version = _version(state.get("version", 0), where)
     if version > VERSION:
         raise StateError(
@@ -64,10 +96,6 @@ def restore_tile(tile: Any, state: Mapping[str, np.ndarray]) -> None:
             )
         if value.dtype.kind == "f" and np.isnan(state[name]).any():
             raise DataError(f"{where}.load_state_dict: {name} must not hold NaN.")
-    tile._streams.restore(state)
-    tile.crossbar.restore(state)
-    tile._mapping.restore(state)
-    tile.stats.restore(state["ledger"])
 
 
 def _version(value: Any, where: str) -> int:
@@ -84,11 +112,13 @@ def save(path: str | os.PathLike[str], obj: Any) -> None:
     ----------
     path : path-like
         The file; replaced at once when the new one is complete.
-    obj : AnalogTile or object with `state_dict`
-        A tile comes back from `load` by itself; anything else through ``load(path, into=obj)``.
+    obj : AnalogTile, TileGrid or object with `state_dict`
+        A tile or a grid of them comes back from `load` by itself; anything else through
+        ``load(path, into=obj)``.
     """
+    _check_stateful(obj, "state_dict", "save: obj", "; the path comes first: save(path, obj)")
     header: dict[str, Any] = {"format": "rpusim", "version": VERSION, "kind": type(obj).__name__}
-    if isinstance(getattr(obj, "rpu_config", None), Config) and hasattr(obj, "crossbar"):
+    if isinstance(getattr(obj, "rpu_config", None), Config) and hasattr(obj, "has_bias"):
         header |= {
             "tile": True,
             "out_size": obj.out_size,
@@ -97,6 +127,8 @@ def save(path: str | os.PathLike[str], obj: Any) -> None:
             "backend": obj.backend,
             "rpu_config": obj.rpu_config.to_dict(),
         }
+    if hasattr(obj, "changed_configs"):  # those of a grid's tiles
+        header["configs"] = {n: config.to_dict() for n, config in obj.changed_configs().items()}
     arrays = {f"state/{name}": value for name, value in obj.state_dict().items()}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     path = os.fspath(path)
@@ -132,6 +164,8 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
         If the file is not one of rpusim's, is damaged, or does not fit; `into` is then unchanged.
     """
     path = os.fspath(path)
+    if into is not None:
+        _check_stateful(into, "load_state_dict", "load: into", "")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -157,6 +191,12 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     return into
 
 
+def _check_stateful(obj: Any, method: str, where: str, hint: str) -> None:
+    if isinstance(obj, type) or not hasattr(obj, method):
+        hint = "; call it to make one" if isinstance(obj, type) else hint
+        raise StateError(f"{where} must be a tile or a model, with {method}(), got {obj!r}{hint}.")
+
+
 def _make(header: Mapping[str, Any], path: str) -> Any:
     """Build an empty tile of the kind that a header describes."""
     import rpusim.tiles as tiles
@@ -166,6 +206,9 @@ def _make(header: Mapping[str, Any], path: str) -> Any:
         sizes = (header["out_size"], header["in_size"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ClippedWeightsWarning)  # of weights replaced at once
-            return kind(*sizes, config, header["bias"], rng=0, backend=header["backend"])
+            made = kind(*sizes, config, header["bias"], rng=0, backend=header["backend"])
+            if header.get("configs"):
+                made.take_configs({n: Config.from_dict(c) for n, c in header["configs"].items()})
+            return made
     except (KeyError, AttributeError, TypeError, ConfigError) as error:
         raise StateError(f"{path!r} describes no tile that this rpusim has: {error}") from error

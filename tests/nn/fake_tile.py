@@ -7,6 +7,7 @@ import pytest
 
 from rpusim import nn
 from rpusim.errors import ShapeError, StateError
+from rpusim.tiles import Gradients
 
 
 class FakeTile:
@@ -19,6 +20,18 @@ class FakeTile:
         self.column = np.zeros(out_size, np.float32) if bias == "analog" else None
         self.bias = np.zeros(out_size, np.float32) if bias is True else None
         self.log = []
+        self.last_forward = None
+
+    def digital_parameters(self):
+        return {} if self.bias is None else {"bias": self.bias}
+
+    def project_digital_parameters(self):
+        self.log.append(("project",))
+
+    def gradients(self, d, context, input_grad=True):
+        rows = d.reshape(-1, self.out_size)
+        bias = None if self.bias is None else rows.sum(axis=0)
+        return Gradients(self.backward(d) if input_grad else None, (context, rows), bias)
 
     def forward(self, x, is_test=False):
         self.log.append(("forward", is_test))
@@ -28,6 +41,7 @@ class FakeTile:
         y = x @ self.weight.T
         for b in (self.bias, self.column):
             y = y if b is None else y + b
+        self.last_forward = x.reshape(-1, self.in_size)
         return y
 
     def backward(self, d):

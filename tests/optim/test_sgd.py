@@ -60,18 +60,25 @@ def test_every_tile_gets_one_update_and_then_one_post_update_step(analog_linear)
     assert idle.tile.log == [("post",)]
 
 
-def test_the_digital_step_comes_first_and_all_updates_before_any_decay(analog_linear):
+def test_all_updates_come_before_the_digital_step_and_that_before_any_decay(analog_linear):
     model = nn.Sequential(analog_linear(3, 3, rng=0), analog_linear(3, 2, rng=1))
     order, optimizer = [], optim.AnalogSGD(model.parameters(), lr=1.0)
     before = model[1].bias.copy()
+
+    def note(i, what):
+        order.append((i, what, np.array_equal(before, model[1].bias)))
+
     for i, tile in enumerate(model.analog_tiles()):
-        tile.update = lambda *a, i=i, **k: order.append(
-            (i, "update", np.array_equal(before, model[1].bias))
-        )
-        tile.post_update_step = lambda i=i: order.append((i, "post"))
+        tile.update = lambda *a, i=i, **k: note(i, "update")
+        tile.post_update_step = lambda i=i: note(i, "post")
     back(model, np.random.default_rng(0))
     optimizer.step()
-    assert order == [(0, "update", False), (1, "update", False), (0, "post"), (1, "post")]
+    assert order == [
+        (0, "update", True),
+        (1, "update", True),
+        (0, "post", False),
+        (1, "post", False),
+    ]
 
 
 def test_a_rate_of_zero_changes_no_weight_but_time_passes(analog_linear):

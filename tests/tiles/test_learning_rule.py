@@ -74,16 +74,6 @@ def test_setting_again_rescales_and_a_physical_set_does_not():
     assert np.allclose(tile.mapping_scales, 1.0)
 
 
-@pytest.mark.skip(reason="tiles have no input range yet")
-def test_an_input_range_does_not_change_the_logical_step():
-    """With input range 4 and inputs inside it the change is -lr d x, not a quarter of it."""
-
-
-@pytest.mark.skip(reason="tiles have no learned output scales yet")
-def test_a_learned_output_scale_acts_twice_on_the_logical_weight():
-    """With scale 2 the physical change doubles and the logical one is fourfold."""
-
-
 def bias_tile(update=IMPLICIT, device=DEVICE, **mapping):
     config = rs.RPUConfig(device=device, update=update, mapping=dict(digital_bias=False, **mapping))
     tile = rs.AnalogTile(2, 3, config, bias=True, rng=1)
