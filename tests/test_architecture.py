@@ -37,6 +37,7 @@ SIDEWAYS = {
     ("config_files", "rpusim.errors"): "reading a file raises ConfigError",
     ("config_files", "rpusim.config"): "reading and writing configurations, split off by idea",
     ("kernels", "rpusim.errors"): "a missing backend raises BackendError",
+    ("periphery", "rpusim.devices.spread"): "lines differ by the same laws as devices do",
     ("presets", "rpusim.tiles"): "a preset is a filled-in configuration of a tile",
     ("optim", "rpusim.nn.parameter"): "an optimizer steps what layers hold",
     ("__init__", "rpusim.testing"): "rs.testing.check_device is public",

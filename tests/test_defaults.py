@@ -15,24 +15,43 @@ from rpusim.config import Choice, Config
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "defaults.json").read_text())
 
 PLUMBING = "how the reference wires its own classes together; no physics"
-LATER = "not built yet"
 DIFFERENCES = {
     ("UpdateParameters", "d_sparsity"): "nothing reads the statistics it collects",
     ("UnitCellRPUConfig", "device"): "the reference's default is abstract and cannot be built",
     ("DigitalRankUpdateRPUConfig", "device"): "the reference's default cannot be built",
+    ("IOParametersIRDropT", "ir_drop_v_read"): "another voltage than at rest shifts all outputs",
+    ("DigitalRankUpdateCell", "device"): "the reference's default is abstract and cannot be built",
+    ("MixedPrecisionCompound", "device"): "the same",
+    **{
+        ("ReferenceUnitCell", name): "a reference cell has one way to learn and two devices"
+        for name in ("update_policy", "first_update_idx", "gamma_vec")
+    },
+    ("WeightModifierParameter", "coeffs"): "the reference's have two digits exchanged, and fit one "
+    "of the two types that use them",
+    ("SinglePairConductanceConverter", "g_max"): "the reference fills in the same numbers later",
+    ("SinglePairConductanceConverter", "g_min"): "the same",
+    **{
+        (config, name): "flat fields name the estimator and its parameters"
+        for config in ("ActivationQuantConfig", "WeightQuantConfig")
+        for name in (
+            "_range_estimator",
+            "_range_estimator_params",
+            "_range_estimator_to_params",
+        )
+    },
     **{
         (config, name): reason
         for config in (
             "SingleRPUConfig",
             "UnitCellRPUConfig",
             "DigitalRankUpdateRPUConfig",
+            "InferenceRPUConfig",
             "FloatingPointRPUConfig",
         )
         for name, reason in (
             ("tile_class", PLUMBING),
             ("tile_array_class", PLUMBING),
             ("runtime", PLUMBING),
-            ("pre_post", LATER),
         )
     },
 }
@@ -44,6 +63,13 @@ OWN = {
     "WriteNoiseDevice": "base of the devices with write noise",
     "LookupTableDevice": "steps from measured tables",
     "HiddenStepDevice": "not reachable from Python in the reference",
+    "CompoundDevice": "base of everything with several devices at a crosspoint",
+    "ERiderTransferCompound": "an algorithm that the reference does not have",
+    "GradientParameter": "what gradients mean",
+    "IntegerMixedPrecisionCompound": "not reachable from Python in the reference",
+    "MultiTileResidualCompound": "an algorithm that the reference does not have",
+    "ResidualTransferCompound": "an algorithm that the reference does not have",
+    "ReadNoise": "base of laws of read noise",
     "RPUConfig": "one class for the reference's SingleRPUConfig, UnitCellRPUConfig and others",
 }
 
@@ -78,13 +104,78 @@ ADDED: dict = {
     ("PiecewiseStepDevice", "level_down"): "derived, for the law of one node",
     ("PowStepReferenceDevice", "write_noise_std"): "no reason why this one should have none",
     ("PowStepReferenceDevice", "apply_write_noise_on_set"): "the same",
+    **{
+        (config, field): reason
+        for config in ("IOParameters", "IOParametersIRDropT")
+        for field, reason in {
+            "nm_assumed_wmax": "the reference has it, but not in Python",
+            "nm_decay": "the same",
+            "r_series_max_total": "the same",
+            "split_mode_bit_shift": "the reference's class has it, but takes no value",
+            "slice_adc": "what an ADC sees of a slice",
+            "v_offset_law": "the reference's offsets are half of them zero",
+            "out_noise_law": "a spread that does not fold",
+            "read_noise": "weight noise by a law of one's own",
+            "ir_drop_far_first": "which end of a line the ADC is at",
+            "zero_input_shortcut": "whether zeros are read",
+            "on_nonfinite": "what NaN and infinity do",
+        }.items()
+    },
+    **{
+        ("IOParametersIRDropT", field): reason
+        for field, reason in {
+            "ir_drop_v_bias": "a constant in the reference",
+            "ir_drop_v_pulse": "the same",
+            "ir_drop_integration": "exact integrals beside the reference's sums",
+            "ir_drop_in_training": "the reference's wires act in evaluation only",
+        }.items()
+    },
+    **{
+        (config, "gradient"): "what gradients mean is part of the configuration"
+        for config in (
+            "SingleRPUConfig",
+            "UnitCellRPUConfig",
+            "DigitalRankUpdateRPUConfig",
+            "InferenceRPUConfig",
+        )
+    },
+    **{
+        (config, "scale_fast_lr"): "whether fast_lr is relative: versions of the reference differ"
+        for config in (
+            "TransferCompound",
+            "BufferedTransferCompound",
+            "ChoppedTransferCompound",
+            "DynamicTransferCompound",
+        )
+    },
+    ("InputRangeParameter", "exact_gradient"): "the gradient of the clip itself",
+    ("PeripheryQuantizationParameter", "log_scales"): "scales of few bits over many decades",
+    ("WeightModifierParameter", "rescale_dropped"): "dropping that keeps the mean",
+    **{
+        (config, field): "flat fields name the estimator and its parameters"
+        for config in ("ActivationQuantConfig", "WeightQuantConfig")
+        for field in ("range_estimator", "percentile", "num_candidates", "range_margin")
+    },
+    ("ActivationQuantConfig", "momentum"): "flat fields name the estimator and its parameters",
 }
 
 #: members that rpusim adds to an enumeration of the reference: (enumeration, member) -> why
-ADDED_MEMBERS = {("PulseType", "MEAN_FIELD"): "the limit of ever smaller steps"}
+ADDED_MEMBERS = {
+    ("PulseType", "MEAN_FIELD"): "the limit of ever smaller steps",
+    ("InputRangeCalibrationType", "MSE"): "the range of least error",
+}
 
 #: enumerations of rpusim's own
 OWN_CHOICES = {
+    "ChopperScope": "what a chopper flips",
+    "ReferenceSync": "when a reference is written",
+    "ResidualBuffer": "what lies between two crossbars",
+    "BackwardMode": "how errors go back",
+    "LadderIntegration": "how currents are summed over time",
+    "NonFinite": "what NaN and infinity do",
+    "OffsetLaw": "how offsets are drawn",
+    "QuantState": "whether ranges follow the data",
+    "SliceADC": "what an ADC sees of a slice",
     "SpreadLaw": "how bounds vary",
     "UpDownConvention": "what up_down does",
 }

@@ -4,6 +4,7 @@ Call one to get a configuration; keywords replace single values:
 ``EcRamPreset(forward=IOParameters())``.
 """
 
+from rpusim.presets import compounds
 from rpusim.presets.configs import (
     CapacitorPreset,
     EcRamMOPreset,
@@ -15,6 +16,7 @@ from rpusim.presets.configs import (
     PresetUpdateParameters,
     ReRamESPreset,
     ReRamSBPreset,
+    StandardHWATrainingPreset,
     StandardIOParameters,
 )
 from rpusim.presets.devices import (
@@ -53,6 +55,11 @@ __all__ = [
     "EcRamMOPreset",
     "IdealizedPreset",
     "GokmenVlasovPreset",
+    "StandardHWATrainingPreset",
     "Preset",
     "preset_names",
 ]
+
+# the families of compounds are tables: their names are made from them
+globals().update({name: getattr(compounds, name) for name in compounds.__all__})
+__all__ += compounds.__all__

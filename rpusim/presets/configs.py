@@ -1,11 +1,17 @@
 """Settings of the periphery and of the update, and whole tiles with one device per crosspoint."""
 
-from rpusim.periphery import IOParameters
+from rpusim.inference import WeightClipParameter, WeightRemapParameter
+from rpusim.periphery import InputRangeParameter, IOParameters, PrePostProcessingParameter
 from rpusim.presets import devices
 from rpusim.presets.preset import Preset
-from rpusim.presets.sources import GOKMEN_2016, RASCH_2023
+from rpusim.presets.sources import GOKMEN_2016, NANDAKUMAR_2019, RASCH_2023
 from rpusim.pulses import UpdateParameters
-from rpusim.tiles.settings import FloatingPointRPUConfig, RPUConfig
+from rpusim.tiles.settings import (
+    FloatingPointRPUConfig,
+    InferenceRPUConfig,
+    MappingParameter,
+    RPUConfig,
+)
 
 __all__ = [
     "PresetIOParameters",
@@ -19,6 +25,7 @@ __all__ = [
     "EcRamMOPreset",
     "IdealizedPreset",
     "GokmenVlasovPreset",
+    "StandardHWATrainingPreset",
 ]
 
 PresetIOParameters = Preset(
@@ -74,3 +81,32 @@ EcRamPreset = _single("EcRamPreset", devices.EcRamPresetDevice)
 EcRamMOPreset = _single("EcRamMOPreset", devices.EcRamMOPresetDevice)
 IdealizedPreset = _single("IdealizedPreset", devices.IdealizedPresetDevice)
 GokmenVlasovPreset = _single("GokmenVlasovPreset", devices.GokmenVlasovPresetDevice)
+
+StandardHWATrainingPreset = Preset(
+    "StandardHWATrainingPreset",
+    InferenceRPUConfig,
+    "Hardware-aware training: learned input range and output scales, wires, read noise of PCM.",
+    (RASCH_2023, NANDAKUMAR_2019),
+    forward=IOParameters(
+        inp_res=254.0,
+        out_bound=10.0,
+        out_noise=0.04,
+        out_res=254.0,
+        bound_management="NONE",
+        noise_management="CONSTANT",
+        nm_thres=1.0,
+        w_noise=0.0175,
+        w_noise_type="PCM_READ",
+        ir_drop=1.0,
+    ),
+    pre_post=PrePostProcessingParameter(input_range=InputRangeParameter(enable=True)),
+    mapping=MappingParameter(
+        weight_scaling_omega=1.0,
+        weight_scaling_columnwise=True,
+        learn_out_scaling=True,
+        out_scaling_columnwise=True,
+        max_output_size=0,
+    ),
+    clip=WeightClipParameter(type="FIXED_VALUE", fixed_value=1.0),
+    remap=WeightRemapParameter(type="CHANNELWISE_SYMMETRIC"),
+)

@@ -30,7 +30,7 @@ class Preset:
     source : tuple of str
         Where the values come from.
     **values : object
-        Fields that differ from the defaults of `base`.
+        Fields that differ from the defaults of `base`, or what makes them: presets, functions.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Preset:
 
     def __call__(self, **changes: Any) -> Any:
         """Return the configuration, with some fields changed."""
-        values = {k: v() if isinstance(v, Preset) else v for k, v in self.values.items()}
+        values = {k: v() if callable(v) else v for k, v in self.values.items()}
         made = self.base(**values)
         return made.replace(**changes) if changes else made
 
