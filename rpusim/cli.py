@@ -1,4 +1,4 @@
-"""The command line: ``rpusim demo``, ``presets``, ``describe NAME`` and ``response NAME``."""
+"""The command line: ``rpusim demo``, ``presets``, ``describe``, ``response`` and ``support``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from rpusim.studies.optional import need
 from rpusim.studies.page import table
 from rpusim.studies.pictures import figure, save_figure
 from rpusim.studies.report import check_folder
+from rpusim.studies.support import support_matrix
 
 __all__ = ["main"]
 
@@ -123,6 +124,11 @@ def _parser() -> argparse.ArgumentParser:
     curve.add_argument("--devices", type=_count(1), default=1000, help="(default: %(default)s)")
     curve.add_argument("--seed", type=_count(0), default=0, help="(default: %(default)s)")
     curve.set_defaults(run=_response)
+
+    support = commands.add_parser(
+        "support", help="try every option of the product; print which works where, as Markdown"
+    )
+    support.set_defaults(run=_support)
     return parser
 
 
@@ -194,7 +200,7 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
         print("  ".join(cells))
 
 
-# ---------------------------------------------------------------- presets, describe, response
+# ---------------------------------------------------------------- what there is, and what it does
 
 
 def _presets(given: argparse.Namespace) -> None:
@@ -232,6 +238,10 @@ def _response(given: argparse.Namespace) -> None:
     _print_table(rows)
     if given.plot:
         print(f"\nPicture: {given.plot}")
+
+
+def _support(given: argparse.Namespace) -> None:
+    print(support_matrix(), end="")
 
 
 def _named(name: str) -> Any:

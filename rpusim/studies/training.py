@@ -133,7 +133,7 @@ def train_classifier(
     compiled = time.perf_counter()
 
     model, order = _network(config, sizes, seed)
-    before = [tile.get_weights()[0] for tile in model.analog_tiles()]
+    before = [tile.get_weights()[0] for _, tile in model.named_tiles()]
     accuracy, loss = np.empty((2, epochs))
     for epoch in range(epochs):
         loss[epoch] = _train(model, data.train_x, data.train_t, lr, batch, order)
@@ -150,7 +150,7 @@ def train_classifier(
         seconds_compiling=compiled - started,
         pulses=sum(tile.stats.pulses for tile in model.analog_tiles()),
         weights_before=before,
-        weights_after=[tile.get_weights()[0] for tile in model.analog_tiles()],
+        weights_after=[tile.get_weights()[0] for _, tile in model.named_tiles()],
         seed=seed,
     )
 
