@@ -21,6 +21,35 @@ DEVICES = {
 }
 TO_AND_FRO = ("constant", "soft bounds")
 TRAINS = ((2, 0.01), (31, 1.0))  # length, learning rate
+PCM = {"w_noise": 0.0175, "w_noise_type": "PCM_READ"}
+PRODUCTS = {
+    "additive weight noise": {"w_noise": 0.0175, "w_noise_type": "ADDITIVE_CONSTANT"},
+    "PCM read noise": PCM,
+    "PCM read noise, wires": {**PCM, "ir_drop": 1.0},
+    "lines bent, offset, in series": {
+        "out_nonlinearity": 0.5,
+        "slope_calibration": 0.5,
+        "v_offset_std": 0.1,
+        "r_series": 0.1,
+    },
+    "signs apart": {"mv_type": "POS_NEG_SEPARATE"},
+    "signs apart, PCM read noise, wires": {
+        **PCM,
+        "ir_drop": 1.0,
+        "mv_type": "POS_NEG_SEPARATE_DIGITAL_SUM",
+    },
+}
+ENUMERATIONS = {"w_noise_type": "WeightNoiseType", "mv_type": "AnalogMVType"}
+LADDER = ("ONE_PASS", "SPLIT_MODE", "BIT_WISE")  # 256 x 256, batch 8, with and without noise
+COMPOUNDS = (
+    "PCMPreset",
+    "ReRamSB2Preset",
+    "TikiTakaReRamSBPreset",
+    "TTv2ReRamSBPreset",
+    "ChoppedTTv2ReRamSBPreset",
+    "AGADReRamSBPreset",
+    "MixedPrecisionReRamSBPreset",
+)
 DIGITS = ("FloatingPoint", "IdealizedPreset", "GokmenVlasovPreset", "EcRamPreset")
 SHAPES = ((512, 32), (1024, 512), (64, 10))  # size, batch
 

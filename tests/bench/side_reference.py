@@ -8,9 +8,28 @@ import torch
 from aihwkit.nn import AnalogLinear, AnalogSequential
 from aihwkit.optim import AnalogSGD
 from aihwkit.simulator import presets
-from aihwkit.simulator.configs import FloatingPointRPUConfig, SingleRPUConfig, devices
+from aihwkit.simulator.configs import (
+    FloatingPointRPUConfig,
+    IOParameters,
+    SingleRPUConfig,
+    TorchInferenceRPUConfigIRDropT,
+    devices,
+)
+from aihwkit.simulator.parameters import enums
+from aihwkit.simulator.parameters.io import IOParametersIRDropT
 from aihwkit.simulator.tiles import AnalogTile
-from cases import DEVICES, DIGITS, SHAPES, TO_AND_FRO, TRAINS, median
+from cases import (
+    COMPOUNDS,
+    DEVICES,
+    DIGITS,
+    ENUMERATIONS,
+    LADDER,
+    PRODUCTS,
+    SHAPES,
+    TO_AND_FRO,
+    TRAINS,
+    median,
+)
 from torch import nn
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -38,6 +57,36 @@ for size, batch in SHAPES:
     what = f"{size} x {size}, batch {batch}"
     out[f"forward {what}"] = median(lambda t=tile, v=v: t.forward(v), repeats)
     out[f"backward {what}"] = median(lambda t=tile, v=v: t.backward(v), repeats)
+
+for name, settings in PRODUCTS.items():
+    settings = {
+        k: getattr(enums, ENUMERATIONS[k])[v] if k in ENUMERATIONS else v
+        for k, v in settings.items()
+    }
+    config = SingleRPUConfig(device=devices.ConstantStepDevice(), forward=IOParameters(**settings))
+    tile = AnalogTile(512, 512, config)
+    out[f"forward 512 x 512, batch 32, {name}"] = median(lambda t=tile: t.forward(x))
+for kind in LADDER:
+    for noise in (False, True):
+        config = TorchInferenceRPUConfigIRDropT()
+        config.forward = IOParametersIRDropT(
+            inp_res=1 / 254,
+            mv_type=enums.AnalogMVType[kind],
+            noise_management=enums.NoiseManagementType.NONE,
+            bound_management=enums.BoundManagementType.NONE,
+            apply_xdep_pcm_read_noise=noise,
+        )
+        config.mapping.max_input_size = 256
+        layer = AnalogLinear(256, 256, bias=False, rpu_config=config).eval()
+        v = x[:8, :256]
+        what = f"ladder 256 x 256, batch 8, {kind}{', read noise' if noise else ''}"
+        with torch.no_grad():
+            out[what] = median(lambda m=layer, v=v: m(v), 1)
+for name in COMPOUNDS:
+    tile = AnalogTile(256, 256, getattr(presets, name)())
+    tile.set_learning_rate(0.1)
+    v, e = x[:16, :256].contiguous(), d[:16, :256].contiguous()
+    out[f"step 256 x 256, batch 16, {name}"] = median(lambda t=tile, v=v, e=e: t.update(v, e))
 
 try:
     from sklearn.datasets import load_digits

@@ -4,7 +4,17 @@ import itertools
 import json
 
 import numpy as np
-from cases import DEVICES, DIGITS, SHAPES, TO_AND_FRO, TRAINS, median
+from cases import (
+    COMPOUNDS,
+    DEVICES,
+    DIGITS,
+    LADDER,
+    PRODUCTS,
+    SHAPES,
+    TO_AND_FRO,
+    TRAINS,
+    median,
+)
 
 import rpusim as rs
 from rpusim import nn, optim, presets
@@ -32,6 +42,28 @@ for size, batch in SHAPES:
     out[f"forward {what}"] = median(lambda t=tile, v=v: t.forward(v), repeats)
     out[f"backward {what}"] = median(lambda t=tile, v=v: t.backward(v), repeats)
     out[f"bare x @ w.T {what}"] = median(lambda v=v, w=w: v @ w.T, repeats)
+
+for name, settings in PRODUCTS.items():
+    tile = rs.AnalogTile(512, 512, rs.RPUConfig(forward=rs.IOParameters(**settings)), rng=1)
+    out[f"forward 512 x 512, batch 32, {name}"] = median(lambda t=tile: t.forward(x))
+for kind in LADDER:
+    for noise in (False, True):
+        io = rs.IOParametersIRDropT(
+            inp_res=1 / 254,
+            mv_type=kind,
+            noise_management="NONE",
+            bound_management="NONE",
+            apply_xdep_pcm_read_noise=noise,
+        )
+        config = rs.InferenceRPUConfig(forward=io, mapping={"max_input_size": 256})
+        tile = rs.InferenceTile(256, 256, config, rng=1)
+        v = x[:8, :256]
+        what = f"ladder 256 x 256, batch 8, {kind}{', read noise' if noise else ''}"
+        out[what] = median(lambda t=tile, v=v: t.forward(v, is_test=True))
+for name in COMPOUNDS:
+    tile = rs.AnalogTile(256, 256, getattr(presets, name)(), rng=1)
+    v, e = x[:16, :256].copy(), d[:16, :256].copy()
+    out[f"step 256 x 256, batch 16, {name}"] = median(lambda t=tile, v=v, e=e: t.update(v, e, 0.1))
 
 try:
     from sklearn.datasets import load_digits
