@@ -28,7 +28,7 @@ class Fit:
     standard_errors : dict of str to float
         From the curvature of the likelihood; NaN for a noise or spread that does not show and is 0.
     intervals : dict of str to (float, float)
-        Bootstrap confidence intervals.
+        Confidence intervals: of spreads log-normal, of the others by the bootstrap.
     level : float
         Their probability to hold the true value.
     per_device : dict of str to ndarray of shape (devices,)
