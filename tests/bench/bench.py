@@ -3,6 +3,7 @@
     python tests/bench/bench.py                                  # rpusim alone
     python tests/bench/bench.py --reference /path/to/other/bin/python
     python tests/bench/bench.py --cores 2 --rounds 5
+    python tests/bench/bench.py --only products compounds
 
 Both sides run in alternation, in processes of their own pinned to the same cores, so that a busy
 machine slows both; the table shows the median of the rounds and the ratio. The other Python needs
@@ -20,15 +21,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cases import SECTIONS
+
 HERE = Path(__file__).parent
 
 
-def measure(python: str, script: str, cores: int) -> dict[str, float]:
+def measure(python: str, script: str, cores: int, sections: list[str]) -> dict[str, float]:
     """Run one side once; return seconds by name."""
     environment = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RPUSIM_NUM_THREADS"):
         environment[name] = str(cores)
-    command = [python, "-W", "ignore", str(HERE / script)]
+    command = [python, "-W", "ignore", str(HERE / script), *sections]
 
     def pin() -> None:
         os.sched_setaffinity(0, range(cores))
@@ -50,13 +53,15 @@ def main() -> None:
     parser.add_argument("--reference", help="a Python with aihwkit and torch")
     parser.add_argument("--cores", type=int, default=1, help="cores that both sides may use")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side runs")
+    parser.add_argument("--only", nargs="+", default=[], choices=SECTIONS, help="what to time")
     options = parser.parse_args()
-    measure(sys.executable, "side_rpusim.py", options.cores)  # fills the caches of machine code
+    how = options.cores, options.only
+    measure(sys.executable, "side_rpusim.py", *how)  # fills the caches of machine code
     ours, theirs = [], []
     for _ in range(options.rounds):
-        ours.append(measure(sys.executable, "side_rpusim.py", options.cores))
+        ours.append(measure(sys.executable, "side_rpusim.py", *how))
         if options.reference:
-            theirs.append(measure(options.reference, "side_reference.py", options.cores))
+            theirs.append(measure(options.reference, "side_reference.py", *how))
     print(f"| {'what':34s} | rpusim ms | reference ms | ratio |")
     print(f"|{'-' * 36}|----------:|-------------:|------:|")
     for name in ours[0]:

@@ -1,5 +1,6 @@
 """What both sides of the benchmark time, and how; imports neither library."""
 
+import sys
 import time
 
 DEVICES = {
@@ -50,8 +51,14 @@ COMPOUNDS = (
     "AGADReRamSBPreset",
     "MixedPrecisionReRamSBPreset",
 )
+SECTIONS = ("updates", "forward", "products", "ladder", "compounds", "digits")
 DIGITS = ("FloatingPoint", "IdealizedPreset", "GokmenVlasovPreset", "EcRamPreset")
 SHAPES = ((512, 32), (1024, 512), (64, 10))  # size, batch
+
+
+def wanted(section):
+    """Return whether a section is to be timed: it is named in the arguments, or none is."""
+    return len(sys.argv) < 2 or section in sys.argv[1:]
 
 
 def median(call, repeats=9):

@@ -29,6 +29,7 @@ from cases import (
     TO_AND_FRO,
     TRAINS,
     median,
+    wanted,
 )
 from torch import nn
 
@@ -37,7 +38,7 @@ torch.manual_seed(0)
 
 out = {}
 x, d = torch.randn(32, 512) * 0.1, torch.randn(32, 512) * 0.1
-for name, (kind, parameters) in DEVICES.items():
+for name, (kind, parameters) in DEVICES.items() if wanted("updates") else ():
     device = getattr(devices, kind)(**parameters)
     for bl, rate in TRAINS:
         tile = AnalogTile(512, 512, SingleRPUConfig(device=device))
@@ -50,7 +51,7 @@ for name, (kind, parameters) in DEVICES.items():
             out[f"update {name}, BL {bl}, to and fro"] = median(
                 lambda t=tile, e=signs: t.update(x, next(e))
             )
-for size, batch in SHAPES:
+for size, batch in SHAPES if wanted("forward") else ():
     tile = AnalogTile(size, size, SingleRPUConfig(device=devices.ConstantStepDevice()))
     v = torch.randn(batch, size) * 0.1
     repeats = 200 if size == 64 else 9
@@ -58,7 +59,7 @@ for size, batch in SHAPES:
     out[f"forward {what}"] = median(lambda t=tile, v=v: t.forward(v), repeats)
     out[f"backward {what}"] = median(lambda t=tile, v=v: t.backward(v), repeats)
 
-for name, settings in PRODUCTS.items():
+for name, settings in PRODUCTS.items() if wanted("products") else ():
     settings = {
         k: getattr(enums, ENUMERATIONS[k])[v] if k in ENUMERATIONS else v
         for k, v in settings.items()
@@ -66,7 +67,7 @@ for name, settings in PRODUCTS.items():
     config = SingleRPUConfig(device=devices.ConstantStepDevice(), forward=IOParameters(**settings))
     tile = AnalogTile(512, 512, config)
     out[f"forward 512 x 512, batch 32, {name}"] = median(lambda t=tile: t.forward(x))
-for kind in LADDER:
+for kind in LADDER if wanted("ladder") else ():
     for noise in (False, True):
         config = TorchInferenceRPUConfigIRDropT()
         config.forward = IOParametersIRDropT(
@@ -82,7 +83,7 @@ for kind in LADDER:
         what = f"ladder 256 x 256, batch 8, {kind}{', read noise' if noise else ''}"
         with torch.no_grad():
             out[what] = median(lambda m=layer, v=v: m(v), 1)
-for name in COMPOUNDS:
+for name in COMPOUNDS if wanted("compounds") else ():
     tile = AnalogTile(256, 256, getattr(presets, name)())
     tile.set_learning_rate(0.1)
     v, e = x[:16, :256].contiguous(), d[:16, :256].contiguous()
@@ -92,7 +93,7 @@ try:
     from sklearn.datasets import load_digits
 except ImportError:
     load_digits = None
-if load_digits:
+if load_digits and wanted("digits"):
     inputs, labels = load_digits(return_X_y=True)
     inputs = torch.tensor((inputs / 16).astype("f4")[:1437])
     labels = torch.tensor(labels[:1437])

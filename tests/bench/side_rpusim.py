@@ -14,6 +14,7 @@ from cases import (
     TO_AND_FRO,
     TRAINS,
     median,
+    wanted,
 )
 
 import rpusim as rs
@@ -22,7 +23,7 @@ from rpusim import nn, optim, presets
 rng = np.random.default_rng(0)
 out = {}
 x, d = ((rng.normal(size=(32, 512)) * 0.1).astype("f4") for _ in range(2))
-for name, (kind, parameters) in DEVICES.items():
+for name, (kind, parameters) in DEVICES.items() if wanted("updates") else ():
     device = getattr(rs, kind)(**parameters)
     for bl, rate in TRAINS:
         tile = rs.AnalogTile(512, 512, device, rng=1)
@@ -33,7 +34,7 @@ for name, (kind, parameters) in DEVICES.items():
             out[f"update {name}, BL {bl}, to and fro"] = median(
                 lambda t=tile, r=rate, e=signs: t.update(x, next(e), r)
             )
-for size, batch in SHAPES:
+for size, batch in SHAPES if wanted("forward") else ():
     tile = rs.AnalogTile(size, size, rs.ConstantStepDevice(), rng=1)
     v = (rng.normal(size=(batch, size)) * 0.1).astype("f4")
     w = tile.get_weights()[0]
@@ -43,10 +44,10 @@ for size, batch in SHAPES:
     out[f"backward {what}"] = median(lambda t=tile, v=v: t.backward(v), repeats)
     out[f"bare x @ w.T {what}"] = median(lambda v=v, w=w: v @ w.T, repeats)
 
-for name, settings in PRODUCTS.items():
+for name, settings in PRODUCTS.items() if wanted("products") else ():
     tile = rs.AnalogTile(512, 512, rs.RPUConfig(forward=rs.IOParameters(**settings)), rng=1)
     out[f"forward 512 x 512, batch 32, {name}"] = median(lambda t=tile: t.forward(x))
-for kind in LADDER:
+for kind in LADDER if wanted("ladder") else ():
     for noise in (False, True):
         io = rs.IOParametersIRDropT(
             inp_res=1 / 254,
@@ -60,7 +61,7 @@ for kind in LADDER:
         v = x[:8, :256]
         what = f"ladder 256 x 256, batch 8, {kind}{', read noise' if noise else ''}"
         out[what] = median(lambda t=tile, v=v: t.forward(v, is_test=True))
-for name in COMPOUNDS:
+for name in COMPOUNDS if wanted("compounds") else ():
     tile = rs.AnalogTile(256, 256, getattr(presets, name)(), rng=1)
     v, e = x[:16, :256].copy(), d[:16, :256].copy()
     out[f"step 256 x 256, batch 16, {name}"] = median(lambda t=tile, v=v, e=e: t.update(v, e, 0.1))
@@ -69,7 +70,7 @@ try:
     from sklearn.datasets import load_digits
 except ImportError:
     load_digits = None
-if load_digits:
+if load_digits and wanted("digits"):
     inputs, labels = load_digits(return_X_y=True)
     inputs = (inputs / 16).astype("f4")[:1437]
     for name in DIGITS:

@@ -150,14 +150,17 @@ class ChoppedCell(TransferCell):
         """Let A learn up to the next transfer, or one vector pair; transfer; and so on."""
         check_pairs(x, d)
         u, period, report = self.arrays["transfer_count"], self._periods(len(x))[0], UpdateReport()
+        top_x, top_d = (np.abs(side).max(axis=1, initial=0.0).tolist() for side in (x, d))
         begin = 0
         while begin < len(x):
             wait = period - int(u) % period if period else len(x)
             end = min(begin + (1 if self.device.auto_scale else wait), len(x))
             row_signs, col_signs = self.choppers.lines()
-            some_x, some_d = x[begin:end], d[begin:end]
-            fast = self._fast_rate(some_x, some_d, rate, settings.desired_bl, len(x))
-            segment = self.parts[0].update(some_x * col_signs, some_d * row_signs, fast, settings)
+            fast = self._fast(rate)
+            if self.device.auto_scale:
+                fast *= self._scale((top_x[begin], top_d[begin]), settings.desired_bl, len(x))
+            some_x, some_d = x[begin:end] * col_signs, d[begin:end] * row_signs
+            segment = self.parts[0].update(some_x, some_d, fast, settings)
             add_segment(report, segment)
             u += end - begin
             if period and end - begin == wait:
@@ -177,22 +180,18 @@ class ChoppedCell(TransferCell):
         states = float(np.mean(high - low)) / part.granularity
         return [max(math.floor(-self.every[0] * states / self.slices.count + 0.5), 1)]
 
-    def _fast_rate(
-        self, x: np.ndarray, d: np.ndarray, rate: float, longest: int, batch: int
-    ) -> float:
-        """Return the rate of A for some vector pairs of a batch; with `auto_scale`, for one."""
-        p, fast = self.device, self._fast(rate)
-        if not p.auto_scale:
-            return fast
-        tau, product = (1.0 - p.auto_momentum) / batch, 1.0
-        for mean, values in ((self.arrays["m_x"], x), (self.arrays["m_d"], d)):
-            top = float(np.abs(values).max())
+    def _scale(self, tops: tuple[float, float], longest: int, batch: int) -> float:
+        """Return the factor of A's rate for a vector pair of a batch, from its largest elements."""
+        tau, product = (1.0 - self.device.auto_momentum) / batch, 1.0
+        for name, top in zip(("m_x", "m_d"), tops, strict=True):
+            mean = float(self.arrays[name])
             if mean <= 0.0:
-                mean[...] = top
+                mean = top
             elif top > 0.0:
-                mean[...] = (1.0 - tau) * mean + tau * top
-            product *= float(mean)
-        return fast * longest * self.parts[0].granularity / (product or 1.0)
+                mean = (1.0 - tau) * mean + tau * top
+            self.arrays[name][...] = mean
+            product *= mean
+        return longest * self.parts[0].granularity / (product or 1.0)
 
     # ---------------------------------------------------------------- transfer
 
