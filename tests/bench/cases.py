@@ -52,7 +52,18 @@ COMPOUNDS = (
     "MixedPrecisionReRamSBPreset",
 )
 SECTIONS = ("updates", "forward", "products", "ladder", "compounds", "digits")
-DIGITS = ("FloatingPoint", "IdealizedPreset", "GokmenVlasovPreset", "EcRamPreset")
+DIGITS = (
+    "FloatingPoint",
+    "IdealizedPreset",
+    "GokmenVlasovPreset",
+    "EcRamPreset",
+    "PCMPreset",
+    "TikiTakaCapacitorPreset",
+    "TTv2ReRamSBPreset",
+    "ChoppedTTv2EcRamPreset",
+    "AGADReRamESPreset",
+    "MixedPrecisionReRamESPreset",
+)
 SHAPES = ((512, 32), (1024, 512), (64, 10))  # size, batch
 
 
