@@ -15,7 +15,7 @@ import numpy as np
 
 from rpusim.kernels.random import normals4, philox, uniform
 
-__all__ = ["decay_rows", "diffuse_rows", "reset_rows", "rewrite_rows"]
+__all__ = ["decay_rows", "diffuse_rows", "reset_rows", "rewrite_places", "rewrite_rows"]
 
 
 def decay_rows(begin, end, w, carry, rate, target, low, high, alpha):
@@ -65,14 +65,26 @@ def rewrite_rows(begin, end, seen, w, reference, hits, std, step, k0, k1):
     z = np.empty((4, blocks), np.float32)
     noise = z.reshape(4 * blocks)
     for i in range(begin, end):
-        any_hit = 0
-        for j in range(cols):
-            any_hit |= hits[i, j]
-        if any_hit == 0:  # no draw where none is needed
+        j = 0
+        while j < cols and hits[i, j] == 0:
+            j += 1
+        if j == cols:  # no draw where none is needed
             continue
         for b in range(blocks):
             z[0, b], z[1, b], z[2, b], z[3, b] = normals4(i, b, step, 0, k0, k1)
         for j in range(cols):  # without a jump: wide instructions
             held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
             seen[i, j] = held + std * noise[j] if hits[i, j] != 0 else seen[i, j]
+    return 0
+
+
+def rewrite_places(begin, end, seen, w, reference, places, std, step, k0, k1):
+    """Set what is seen of few devices, numbered in `places` row by row, as `rewrite_rows` does."""
+    cols = w.shape[1]
+    blocks = (cols + 3) // 4
+    for p in range(begin, end):
+        i, j = places[p] // cols, places[p] % cols
+        held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
+        z = normals4(i, j % blocks, step, 0, k0, k1)
+        seen[i, j] = held + std * z[j // blocks]
     return 0

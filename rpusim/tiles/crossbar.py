@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.devices import operators
 from rpusim.devices.base import PulsedDevice
 from rpusim.devices.drift import drift_rows
 from rpusim.devices.fabrication import Draw
-from rpusim.devices.operators import decay_rows, diffuse_rows, reset_rows, rewrite_rows
 from rpusim.errors import StateError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
@@ -25,6 +25,7 @@ from rpusim.tiles.pulsing import Pulser
 __all__ = ["Crossbar"]
 
 NOTHING = np.zeros((0, 0), np.float32)
+FEW = 32  # devices in one that is written, from which it pays to write each by itself
 OPERATION = 3.0  # nanoseconds per device of an elementwise operation, to judge whether threads pay
 
 
@@ -118,10 +119,9 @@ class Crossbar:
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
         """Pulse the devices for a batch of vector pairs; see `Pulser.update`."""
-        tracked = self._tracked()
-        hits = np.zeros(self.shape if tracked else (0, 0), np.uint8)
+        hits = np.zeros(self.shape if self._tracked() else (0, 0), np.uint8)
         report = self._pulser.update(self, x, d, rate, settings, hits, self._counts)
-        if tracked:
+        if hits.size:
             self.touched(hits)
         else:
             self._show()
@@ -132,7 +132,7 @@ class Crossbar:
         if self.device.lifetime > 0.0:
             with self._clock_running():
                 args = (self._carry, self.plane("decay_rates"), self._rest(), *self._bounds())
-                self._run(decay_rows, self.persistent, *args, alpha)
+                self._run(operators.decay_rows, self.persistent, *args, alpha)
 
     def diffuse(self) -> None:
         """Take one step of the devices' random walks."""
@@ -140,15 +140,15 @@ class Crossbar:
             draw = self.streams.draw(Purpose.DIFFUSION)
             with self._clock_running():
                 args = (self.plane("diffusion_rates"), *self._bounds(), *draw)
-                self._run(diffuse_rows, self.persistent, *args)
+                self._run(operators.diffuse_rows, self.persistent, *args)
 
     def reset(self, columns: np.ndarray, prob: float = 1.0) -> None:
         """Reset the devices of the marked columns, each with probability `prob`."""
         hits = np.zeros(self.shape, np.uint8)
-        marked = columns.astype(np.uint8)
-        args = (hits, self._rest(), *self._bounds(), marked)
+        args = (hits, self._rest(), *self._bounds(), columns.astype(np.uint8))
         noise = (np.float32(self.device.reset_std), np.float32(prob))
-        self._run(reset_rows, self.persistent, *args, *noise, *self.streams.draw(Purpose.RESET))
+        noise += self.streams.draw(Purpose.RESET)
+        self._run(operators.reset_rows, self.persistent, *args, *noise)
         self.touched(hits)
 
     def clip(self, value: float) -> None:
@@ -224,15 +224,12 @@ class Crossbar:
 
     def _reference(self) -> Any:
         """Return what is subtracted from the persistent weights to give those that are seen."""
-        if self.device.subtracts_reference:
-            return self.plane("reference")
-        return np.float32(0.0)
+        return self.plane("reference") if self.device.subtracts_reference else np.float32(0.0)
 
     def _held(self) -> np.ndarray:
         """Return the weights that are seen, before write noise."""
-        if self.device.subtracts_reference:
-            return self.persistent - self._reference()
-        return self.persistent
+        subtracts = self.device.subtracts_reference
+        return self.persistent - self._reference() if subtracts else self.persistent
 
     def _rest(self) -> np.ndarray:
         """Return the persistent weights to which reset and decay lead."""
@@ -285,13 +282,19 @@ class Crossbar:
         """Show the marked devices' weights with new write noise."""
         if self.device.write_noise == 0.0:
             self._show()
-        elif hits.any():
+            return
+        marked = hits.astype(bool)
+        if count := np.count_nonzero(marked):
             self.version += 1
             zero = self._reference() if self.device.subtracts_reference else NOTHING
-            noise, marked = np.float32(self.device.write_noise), hits.astype(np.uint8)
-            args = (self.persistent, zero, marked, noise, *self.streams.draw(Purpose.WRITE))
-            self._run(rewrite_rows, self.weights, *args)
+            args = (self.weights, self.persistent, zero)
+            noise = (np.float32(self.device.write_noise), *self.streams.draw(Purpose.WRITE))
+            if count < marked.size // FEW:
+                rewrite = kernel(operators.rewrite_places, self.backend)
+                rewrite(0, count, *args, np.flatnonzero(marked), *noise)
+            else:
+                self._run(operators.rewrite_rows, *args, marked.view(np.uint8), *noise)
 
     def _run(self, rows: Callable[..., int], *args: Any) -> int:
-        size = self.shape[0] * self.shape[1]
-        return split(kernel(rows, self.backend), self.shape[0], OPERATION * size, *args)
+        work = OPERATION * self.persistent.size
+        return split(kernel(rows, self.backend), self.shape[0], work, *args)

@@ -41,6 +41,23 @@ def test_devices_that_got_no_pulse_keep_what_is_seen(kind):
     assert (seen(tile)[::3] != before[::3]).all()
 
 
+@pytest.mark.parametrize("backend", ["cpu", "python"])
+@pytest.mark.parametrize("shape", [(3, 67), (66, 2)])
+@pytest.mark.parametrize("line", ["row", "column"])
+@pytest.mark.parametrize("kind", [rs.SoftBoundsDevice, rs.SoftBoundsReferenceDevice])
+def test_the_noise_of_a_device_does_not_depend_on_how_many_are_written(kind, line, shape, backend):
+    config = rs.RPUConfig(device=kind(dw_min=0.01, write_noise_std=1.5))
+    one, all_ = (rs.AnalogTile(*shape, config, rng=4, backend=backend) for _ in range(2))
+    x, d = np.ones((1, shape[1])), -np.ones((1, shape[0]))
+    all_.update(x, d, learning_rate=0.31)
+    here = (1, slice(None)) if line == "row" else (slice(None), 1)
+    before, only = one.get_weights()[0], (d if line == "row" else x)
+    only[0] = np.where(np.arange(only.size) == 1, only[0], 0.0)
+    one.update(x, d, learning_rate=0.31)
+    assert np.array_equal(one.get_weights()[0][here], all_.get_weights()[0][here])
+    assert (one.get_weights()[0][here] != before[here]).all()
+
+
 @pytest.mark.parametrize("kind", [rs.SoftBoundsReferenceDevice, rs.PowStepReferenceDevice])
 def test_the_noise_is_around_what_is_held_less_the_reference(kind):
     tile = noisy(kind, reference_mean=0.1)
