@@ -25,7 +25,7 @@ from rpusim.errors import DataError, ShapeError, StateError
 from rpusim.periphery.settings import IOParameters, OffsetLaw
 from rpusim.periphery.stages import CURVE, FACTOR, NOISE, OFFSET
 
-__all__ = ["draw_parameters", "line_array", "set_parameters"]
+__all__ = ["draw_parameters", "line_array", "real_numbers", "set_parameters"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -102,7 +102,7 @@ def set_parameters(arrays: Arrays, changes: Mapping[str, Any], where: str) -> No
                 f"{where}: no parameter is called {name!r}{nearest(name, arrays) or '.'} A "
                 "parameter exists if its option in IOParameters is on."
             )
-        array = _real(values, f"{where}: {name}")
+        array = real_numbers(values, f"{where}: {name}")
         if array.shape != arrays[name].shape:
             raise ShapeError(
                 f"{where}: {name} must have shape {arrays[name].shape}, got {array.shape}."
@@ -118,8 +118,8 @@ def set_parameters(arrays: Arrays, changes: Mapping[str, Any], where: str) -> No
         arrays[name][...] = array
 
 
-def _real(values: Any, where: str) -> np.ndarray:
-    """Return real numbers as float32."""
+def real_numbers(values: Any, where: str) -> np.ndarray:
+    """Return `values` as float32 if they are real numbers; `where` is named in errors."""
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ConfigError, DataError, ShapeError
+from rpusim.periphery.lines import real_numbers
 
-__all__ = ["as_matrix", "as_rate", "as_size", "as_vectors"]
+__all__ = ["as_matrix", "as_rate", "as_size", "as_vectors", "with_lead"]
 
 
 def as_size(size: Any, where: str) -> int:
@@ -30,7 +31,7 @@ def as_rate(value: Any, where: str, must: str = "a number >= 0", top: float = ma
 def as_vectors(a: Any, size: int, where: str, kind: str) -> tuple[np.ndarray, tuple[int, ...]]:
     """Return `a` as a contiguous float32 (batch, size) array, and its leading shape."""
     if type(a) is not np.ndarray or a.dtype != np.float32:
-        a = _numbers(a, where)
+        a = real_numbers(a, where)
     if a.ndim == 0 or a.shape[-1] != size:
         raise ShapeError(
             f"{where} must have shape (..., {size}), got {a.shape}; this tile has {size} {kind}."
@@ -41,23 +42,16 @@ def as_vectors(a: Any, size: int, where: str, kind: str) -> tuple[np.ndarray, tu
     return np.ascontiguousarray(a), lead
 
 
+def with_lead(y: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
+    """Return vectors (batch, size) with the leading shape that `as_vectors` found."""
+    return y if len(lead) == 1 else y.reshape(*lead, y.shape[-1])
+
+
 def as_matrix(a: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
     """Return `a` as a float32 array of this shape, all finite."""
-    a = _numbers(a, where)
+    a = real_numbers(a, where)
     if a.shape != shape:
         raise ShapeError(f"{where} must have shape {shape}, got {a.shape}.")
     if not np.isfinite(a).all():
         raise DataError(f"{where} must be finite, got NaN or infinity.")
     return a
-
-
-def _numbers(a: Any, where: str) -> np.ndarray:
-    """Return `a` as float32 if it consists of real numbers."""
-    try:
-        array = np.asarray(a)
-    except ValueError as error:  # rows of different lengths
-        raise DataError(f"{where} must be an array of numbers: {error}") from error
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{where} must hold real numbers, got {array.dtype}.")
-    with np.errstate(over="ignore"):  # becomes infinity, which is refused
-        return array.astype(np.float32)

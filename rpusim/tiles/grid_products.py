@@ -9,7 +9,7 @@ import numpy as np
 from rpusim.errors import DataError
 from rpusim.periphery import Moments, NonFinite
 from rpusim.periphery.nonfinite import without_nonfinite
-from rpusim.tiles.arguments import as_vectors
+from rpusim.tiles.arguments import as_vectors, with_lead
 from rpusim.tiles.context import Gradients
 from rpusim.tiles.grid_context import GridContext, GridGradients
 from rpusim.tiles.grid_moments import grid_moments
@@ -53,7 +53,7 @@ class MultiplyingGrid(GridWeights):
         if self.bias is not None:
             y += self._added_bias(not is_test)
         self.last_forward = GridContext(x2, contexts)
-        return y if len(lead) == 1 else y.reshape(*lead, self.out_size)
+        return with_lead(y, lead)
 
     def backward(self, d: Any, context: GridContext | None = None) -> np.ndarray:
         """Multiply with the transpose: ``W^T d``, in the way of ``gradient.backward_mode``.
@@ -134,7 +134,7 @@ class MultiplyingGrid(GridWeights):
     def _sum_over_outputs(self, g: Any, lead: tuple[int, ...]) -> np.ndarray:
         """Return the gradient of the inputs from those of the tiles."""
         x = np.concatenate([sum(column[1:], start=column[0]) for column in g], axis=1)
-        return x if len(lead) == 1 else x.reshape(*lead, self.in_size)
+        return with_lead(x, lead)
 
     def _added_bias(self, training: bool) -> Any:
         """Return the digital bias, in few bits if it is to be."""

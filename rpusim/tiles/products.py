@@ -9,7 +9,7 @@ import numpy as np
 from rpusim.errors import ShapeError, StateError
 from rpusim.kernels.streams import Purpose
 from rpusim.periphery.passage import APART_DIGITAL, SLICES
-from rpusim.tiles.arguments import as_vectors
+from rpusim.tiles.arguments import as_vectors, with_lead
 from rpusim.tiles.context import ForwardContext, Gradients, context_of
 from rpusim.tiles.peripheral import PeripheralTile
 from rpusim.tiles.settings import BackwardMode
@@ -54,7 +54,7 @@ class MultiplyingTile(PeripheralTile):
         context.x, context.beyond, context.training = x2, beyond, not is_test
         context.input_range, context.out_scaling = r, None if o is None else o.copy()
         self.last_forward = context
-        return y if len(lead) == 1 else y.reshape(*lead, self.out_size)
+        return with_lead(y, lead)
 
     def _read(
         self, u: np.ndarray, weights: np.ndarray, version: Any, is_test: bool, where: str
@@ -99,8 +99,7 @@ class MultiplyingTile(PeripheralTile):
         d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")
         context = self._belonging(len(d2), context, where)
         g = self._back(self._backward.masked_errors(d2, context), context, where)
-        x = self._backward.masked_inputs(g, context)
-        return x if len(lead) == 1 else x.reshape(*lead, self.in_size)
+        return with_lead(self._backward.masked_inputs(g, context), lead)
 
     def transposed(self, d: Any) -> np.ndarray:
         """Multiply with the transpose of the present weights, for no forward: without masks.
@@ -116,8 +115,7 @@ class MultiplyingTile(PeripheralTile):
         """
         where = f"{type(self).__name__}.transposed"
         d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")
-        x = self._back(d2, None, where)
-        return x if len(lead) == 1 else x.reshape(*lead, self.in_size)
+        return with_lead(self._back(d2, None, where), lead)
 
     def gradients(
         self, d: Any, context: ForwardContext | None = None, input_grad: bool = True
@@ -155,8 +153,7 @@ class MultiplyingTile(PeripheralTile):
         if input_grad or self._digital.learns_range:
             g = self._back(errors, context, where)
         if input_grad and g is not None:
-            x = self._backward.masked_inputs(g, last)
-            x = x if len(lead) == 1 else x.reshape(*lead, self.in_size)
+            x = with_lead(self._backward.masked_inputs(g, last), lead)
         scale = np.float32(1.0 if analog else self._forward.io.out_scale)
         pair = self._backward.learnt_inputs(last), errors if scale == 1.0 else errors * scale
         return Gradients(x, pair, *self._digital.gradients(d2, g, last))

@@ -6,8 +6,18 @@ import pickle
 import numpy as np
 
 import rpusim as rs
+from rpusim.kernels import backend as backends
 
-__all__ = ["EXACTLY", "check_continues", "ideal", "random_steps", "same_state", "tile_of"]
+__all__ = [
+    "EXACTLY",
+    "check_backends_and_threads",
+    "check_continues",
+    "check_threads_of_large_tile",
+    "ideal",
+    "random_steps",
+    "same_state",
+    "tile_of",
+]
 
 #: pulses that are certain, as many as are asked for
 EXACTLY = rs.UpdateParameters(pulse_type="DETERMINISTIC_IMPLICIT", desired_bl=1000)
@@ -48,6 +58,36 @@ def same_state(one, other):
     assert mine.keys() == theirs.keys()
     for name, array in mine.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+def check_backends_and_threads(device, monkeypatch):
+    """Check that plain Python and any number of threads give the same bits as machine code."""
+
+    def trained(**options):
+        tile = tile_of(device, update=rs.UpdateParameters(), **options)
+        random_steps(tile, 4)
+        return tile
+
+    first = trained()
+    same_state(first, trained(backend="python"))
+    for threads in (1, 2):
+        monkeypatch.setattr(backends, "WORTH_A_THREAD", 1.0)
+        monkeypatch.setattr(backends, "_threads", threads)
+        same_state(first, trained())
+
+
+def check_threads_of_large_tile(device, update):
+    """Check that a tile that is worth threads has the same bits for any number of them."""
+    made, before = [], rs.get_num_threads()
+    try:
+        for threads in (1, 3):
+            rs.set_num_threads(threads)
+            tile = tile_of(device, (300, 290), update=update)
+            random_steps(tile, 2, batch=20, rate=0.01)
+            made.append(tile)
+    finally:
+        rs.set_num_threads(before)
+    same_state(*made)
 
 
 def check_continues(make, path, steps=20):

@@ -8,7 +8,15 @@ import pytest
 import rpusim as rs
 from rpusim.errors import ConfigError, DataError, StateError
 from rpusim.tiles.compounds import MixedPrecisionCompound, ReferenceUnitCell, VectorUnitCell
-from tests.compounds.cells import EXACTLY, check_continues, ideal, random_steps, same_state, tile_of
+from tests.compounds.cells import (
+    EXACTLY,
+    check_continues,
+    check_threads_of_large_tile,
+    ideal,
+    random_steps,
+    same_state,
+    tile_of,
+)
 from tests.naive import mixed_precision as naive
 
 STOCHASTIC = rs.UpdateParameters()
@@ -334,17 +342,8 @@ def test_plain_loops_give_the_same_bits(device):
 
 
 def test_bits_do_not_depend_on_the_number_of_threads():
-    made, before = [], rs.get_num_threads()
     device = MixedPrecisionCompound(SPREAD, n_x_bins=15, n_d_bins=15)
-    try:
-        for threads in (1, 3):
-            rs.set_num_threads(threads)
-            tile = tile_of(device, (300, 290), update=STOCHASTIC)
-            random_steps(tile, 2, batch=20, rate=0.01)
-            made.append(tile)
-    finally:
-        rs.set_num_threads(before)
-    same_state(*made)
+    check_threads_of_large_tile(device, STOCHASTIC)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,16 @@ import pytest
 
 import rpusim as rs
 from rpusim.errors import ConfigError, DataError, ModelRangeWarning
-from rpusim.kernels import backend
 from rpusim.tiles import compounds
 from rpusim.tiles.compounds import MultiTileResidualCompound
 from tests.compounds.bed import TARGET
-from tests.compounds.cells import check_continues, ideal, random_steps, same_state, tile_of
+from tests.compounds.cells import (
+    check_backends_and_threads,
+    check_continues,
+    ideal,
+    random_steps,
+    tile_of,
+)
 from tests.naive.residual import chain
 
 PERFECT = rs.IOParameters(is_perfect=True)
@@ -201,17 +206,7 @@ def test_a_saved_cell_continues_bit_for_bit(name, tmp_path):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_plain_python_and_any_threads_give_the_same_bits(name, monkeypatch):
-    def trained(**options):
-        tile = tile_of(KINDS[name], update=rs.UpdateParameters(), **options)
-        random_steps(tile, 4)
-        return tile
-
-    first = trained()
-    same_state(first, trained(backend="python"))
-    for threads in (1, 2):
-        monkeypatch.setattr(backend, "WORTH_A_THREAD", 1.0)
-        monkeypatch.setattr(backend, "_threads", threads)
-        same_state(first, trained())
+    check_backends_and_threads(KINDS[name], monkeypatch)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -7,11 +7,17 @@ import pytest
 
 import rpusim as rs
 from rpusim.errors import ConfigError, ModelRangeWarning
-from rpusim.kernels import backend
 from rpusim.tiles import compounds
 from rpusim.tiles.compounds import ResidualTransferCompound, TransferCompound
 from tests.compounds.bed import MEAN_FIELD, TARGET, average, linear, train
-from tests.compounds.cells import check_continues, ideal, random_steps, same_state, tile_of
+from tests.compounds.cells import (
+    check_backends_and_threads,
+    check_continues,
+    ideal,
+    random_steps,
+    same_state,
+    tile_of,
+)
 from tests.naive.residual import residual
 
 PERFECT = rs.IOParameters(is_perfect=True)
@@ -251,17 +257,7 @@ def test_a_saved_cell_continues_bit_for_bit(name, tmp_path):
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.filterwarnings("ignore::rpusim.errors.ModelRangeWarning")
 def test_plain_python_and_one_thread_give_the_same_bits(name, monkeypatch):
-    def trained(**options):
-        tile = tile_of(KINDS[name], update=rs.UpdateParameters(), **options)
-        random_steps(tile, 4)
-        return tile
-
-    first = trained()
-    same_state(first, trained(backend="python"))
-    for threads in (1, 2):
-        monkeypatch.setattr(backend, "WORTH_A_THREAD", 1.0)
-        monkeypatch.setattr(backend, "_threads", threads)
-        same_state(first, trained())
+    check_backends_and_threads(KINDS[name], monkeypatch)
 
 
 @pytest.mark.parametrize("name", KINDS)
