@@ -14,13 +14,21 @@ import numbers
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rpusim.config_fields import Choice, check_number, derived, nearest, param, per_device
+from rpusim.config_fields import (
+    Choice,
+    check_coefficients,
+    check_number,
+    derived,
+    nearest,
+    param,
+    per_device,
+)
 from rpusim.errors import ConfigError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Config", "Choice", "derived", "param", "per_device", "nearest"]
+__all__ = ["Config", "Choice", "check_coefficients", "derived", "param", "per_device", "nearest"]
 
 
 class Config:
@@ -210,8 +218,12 @@ def _coerce(cls: type, field: Any, value: Any) -> Any:
     if isinstance(default, int | float):
         return check_number(where, field, value)
     if isinstance(default, tuple):
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
-            raise ConfigError(f"{where} must be a sequence, got {value!r}.")
+        keyed = bool(field.metadata.get("keyed"))
+        if isinstance(value, Mapping) and keyed:
+            value = value.items()
+        if isinstance(value, str | Mapping) or not hasattr(value, "__iter__"):
+            kinds = "a dict, or a sequence of pairs" if keyed else "a sequence"
+            raise ConfigError(f"{where} must be {kinds}, got {value!r}.")
         return _items(where, value)
     if isinstance(default, str) and not isinstance(value, str):
         raise ConfigError(f"{where} must be text, got {value!r}.")

@@ -11,7 +11,16 @@ from typing import Any
 
 from rpusim.errors import ConfigError
 
-__all__ = ["Choice", "check_number", "check_numbers", "derived", "nearest", "param", "per_device"]
+__all__ = [
+    "Choice",
+    "check_coefficients",
+    "check_number",
+    "check_numbers",
+    "derived",
+    "nearest",
+    "param",
+    "per_device",
+]
 
 
 class Choice(enum.Enum):
@@ -40,6 +49,7 @@ def param(
     family: type | None = None,
     like: Any = None,
     optional: bool = False,
+    keyed: bool = False,
     unit: str = "",
     doc: str = "",
 ) -> Any:
@@ -59,11 +69,13 @@ def param(
         With a default of None: a value of the type that the field has if it is not None.
     optional : bool, default False
         Whether the value may be None; implied by `like`.
+    keyed : bool, default False
+        Whether a sequence may be given as a dict, too: it is kept as (key, value) pairs.
     unit, doc : str
         What the number counts, and what it means; shown by `Config.describe`.
     """
     meta: dict[str, Any] = {"low": low, "above": above, "high": high, "finite": finite}
-    meta |= {"unit": unit, "doc": doc}
+    meta |= {"keyed": keyed, "unit": unit, "doc": doc}
     if family is not None:
         meta["family"] = family
     if like is not None:
@@ -126,6 +138,14 @@ def check_numbers(where: str, values: Any) -> None:
     for value in values or ():
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ConfigError(f"{where} must hold numbers, got {value!r}.")
+
+
+def check_coefficients(where: str, values: Any) -> None:
+    """Refuse coefficients, if any are given, that are not one or more numbers."""
+    if values is None:
+        return
+    if not (isinstance(values, tuple) and values and all(isinstance(v, float) for v in values)):
+        raise ConfigError(f"{where} must be one or more numbers, got {values!r}.")
 
 
 def nearest(name: str, names: Any) -> str:

@@ -14,6 +14,17 @@ from rpusim.config import Choice, Config
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "defaults.json").read_text())
 
+PAIRS = tuple(
+    f"{kind}ConductanceConverter" for kind in ("SinglePair", "NPair", "DualPair", "CustomPair")
+)
+CONVERTERS = (
+    *PAIRS, "SingleDeviceConductanceConverter", "FusionConductanceConverter",
+    "BaseConductanceConverter",
+)  # fmt: skip
+MODELS = (
+    "BaseNoiseModel", "PCMLikeNoiseModel", "CustomDriftPCMLikeNoiseModel", "HermesNoiseModel",
+    "ReRamWan2022NoiseModel", "ReRamCMONoiseModel", "StateIndependentNoiseModel",
+)  # fmt: skip
 PLUMBING = "how the reference wires its own classes together; no physics"
 DIFFERENCES = {
     ("UpdateParameters", "d_sparsity"): "nothing reads the statistics it collects",
@@ -28,8 +39,15 @@ DIFFERENCES = {
     },
     ("WeightModifierParameter", "coeffs"): "the reference's have two digits exchanged, and fit one "
     "of the two types that use them",
-    ("SinglePairConductanceConverter", "g_max"): "the reference fills in the same numbers later",
-    ("SinglePairConductanceConverter", "g_min"): "the same",
+    **{
+        (kind, name): "the reference fills in the same numbers later"
+        for kind in (*PAIRS, "SingleDeviceConductanceConverter")
+        for name in ("g_max", "g_min")
+    },
+    **{(kind, "f_lst"): "the reference has no default" for kind in PAIRS[1:]},
+    ("CustomPairConductanceConverter", "g_lst"): "the reference has no default",
+    ("CustomDriftPCMLikeNoiseModel", "custom_drift_model"): "the reference has no default",
+    ("ReRamCMONoiseModel", "acceptance_range"): "the reference's default is no entry of its table",
     **{
         (config, name): "flat fields name the estimator and its parameters"
         for config in ("ActivationQuantConfig", "WeightQuantConfig")
@@ -71,6 +89,8 @@ OWN = {
     "ResidualTransferCompound": "an algorithm that the reference does not have",
     "ReadNoise": "base of laws of read noise",
     "RPUConfig": "one class for the reference's SingleRPUConfig, UnitCellRPUConfig and others",
+    "PairConverter": "base of the converters to pairs",
+    "PowerDriftNoiseModel": "base of the models with a power law of drift",
 }
 
 #: fields that rpusim adds to a class of the reference: (class, field) -> why
@@ -156,6 +176,24 @@ ADDED: dict = {
         for config in ("ActivationQuantConfig", "WeightQuantConfig")
         for field in ("range_estimator", "percentile", "num_candidates", "range_margin")
     },
+    **{
+        (kind, name): "a fixed scale, or one for every output, for any converter"
+        for kind in CONVERTERS
+        for name in ("w_max", "columnwise")
+    },
+    ("CustomPairConductanceConverter", "nodes"): "tables over weights that are not equally spaced",
+    **{(kind, "read_noise"): "reads may draw their noise at each forward" for kind in MODELS},
+    ("ReRamCMONoiseModel", "g_converter"): "any converter",
+    **{
+        (kind, "fresh_relaxation"): "a device's relaxation is drawn once, or at each drift"
+        for kind in ("ReRamCMONoiseModel", "ReRamWan2022NoiseModel")
+    },
+    ("ReRamWan2022NoiseModel", "interpolate"): "times between the measured ones",
+    **{
+        (kind, "read_noise_from_target"): "what read noise follows in the published formula"
+        for kind in ("PCMLikeNoiseModel", "CustomDriftPCMLikeNoiseModel", "HermesNoiseModel")
+    },
+    ("StateIndependentNoiseModel", "read_q"): "a relative noise instead of one that hangs on units",
     ("ActivationQuantConfig", "momentum"): "flat fields name the estimator and its parameters",
 }
 
@@ -174,6 +212,7 @@ OWN_CHOICES = {
     "LadderIntegration": "how currents are summed over time",
     "NonFinite": "what NaN and infinity do",
     "OffsetLaw": "how offsets are drawn",
+    "ReadNoiseTime": "when reads of programmed devices draw their noise",
     "QuantState": "whether ranges follow the data",
     "SliceADC": "what an ADC sees of a slice",
     "SpreadLaw": "how bounds vary",

@@ -1,8 +1,19 @@
 """Devices that are programmed once: how training prepares for them, and what becomes of them."""
 
 from rpusim.inference.compensation import BaseDriftCompensation, GlobalDriftCompensation
-from rpusim.inference.converters import BaseConductanceConverter, SinglePairConductanceConverter
-from rpusim.inference.noise_models import BaseNoiseModel, PCMLikeNoiseModel
+from rpusim.inference.converters import (
+    BaseConductanceConverter,
+    DualPairConductanceConverter,
+    NPairConductanceConverter,
+    SinglePairConductanceConverter,
+)
+from rpusim.inference.custom_pair import CustomPairConductanceConverter
+from rpusim.inference.hermes import HermesNoiseModel
+from rpusim.inference.noise_models import BaseNoiseModel, ReadNoiseTime
+from rpusim.inference.pcm_like import CustomDriftPCMLikeNoiseModel, PCMLikeNoiseModel
+from rpusim.inference.programmed import ProgrammedDevices
+from rpusim.inference.reram_cmo import ReRamCMONoiseModel
+from rpusim.inference.reram_wan import ReRamWan2022NoiseModel
 from rpusim.inference.settings import (
     WeightClipParameter,
     WeightClipType,
@@ -11,14 +22,31 @@ from rpusim.inference.settings import (
     WeightRemapParameter,
     WeightRemapType,
 )
+from rpusim.inference.single_device import (
+    FusionConductanceConverter,
+    SingleDeviceConductanceConverter,
+)
+from rpusim.inference.state_independent import StateIndependentNoiseModel
 
 __all__ = [
     "BaseConductanceConverter",
     "BaseDriftCompensation",
     "BaseNoiseModel",
+    "CustomDriftPCMLikeNoiseModel",
+    "CustomPairConductanceConverter",
+    "DualPairConductanceConverter",
+    "FusionConductanceConverter",
     "GlobalDriftCompensation",
+    "HermesNoiseModel",
+    "NPairConductanceConverter",
     "PCMLikeNoiseModel",
+    "ProgrammedDevices",
+    "ReRamCMONoiseModel",
+    "ReRamWan2022NoiseModel",
+    "ReadNoiseTime",
+    "SingleDeviceConductanceConverter",
     "SinglePairConductanceConverter",
+    "StateIndependentNoiseModel",
     "WeightClipParameter",
     "WeightClipType",
     "WeightModifierParameter",

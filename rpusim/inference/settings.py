@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rpusim.config import Choice, Config, param
+from rpusim.config import Choice, Config, check_coefficients, param
 from rpusim.errors import ConfigError
 
 __all__ = [
@@ -83,11 +83,8 @@ class WeightModifierParameter(Config):
     def check(self) -> None:
         """Refuse combinations that mean nothing."""
         super().check()
-        kind, coeffs = self.type, self.coeffs
-        if coeffs is not None and not (coeffs and all(isinstance(c, float) for c in coeffs)):
-            raise ConfigError(
-                f"WeightModifierParameter.coeffs must be one or more numbers, got {coeffs!r}."
-            )
+        kind = self.type
+        check_coefficients("WeightModifierParameter.coeffs", self.coeffs)
         if self.pdrop > 0.0 and kind is WeightModifierType.NONE:
             raise ConfigError(
                 f"WeightModifierParameter.pdrop is {self.pdrop!r} but type is NONE, which makes no "

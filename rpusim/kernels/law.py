@@ -17,7 +17,7 @@ import numpy as np
 
 from rpusim.kernels.bind import names_used
 
-__all__ = ["BoundLaw", "LANES", "FIRST", "bind_law", "pack_model", "with_parameters"]
+__all__ = ["BoundLaw", "LANES", "FIRST", "bind_law", "pack_model", "unpacker", "with_parameters"]
 
 LANES = 16
 FIRST = 2  # row of the first field
@@ -136,3 +136,22 @@ def with_parameters(law, parameters):
     space = {"__name__": __name__, "law": law, "Model": namedtuple("Model", parameters)}
     exec(f"def f(value, numbers):\n    return law(value, Model({entries}))", space)
     return space["f"]
+
+
+@functools.cache
+def unpacker(fields):
+    """Return ``unpack(numbers)``: a Model of what an array holds, by name.
+
+    Parameters
+    ----------
+    fields : tuple of (str, int)
+        Names and lengths: 0 for a number, n for a tuple of n numbers.
+    """
+    entries, place = "", 0
+    for _, length in fields:
+        values = "".join(f"numbers[{place + k}], " for k in range(max(length, 1)))
+        entries += f"({values}), " if length else values
+        place += max(length, 1)
+    space = {"__name__": __name__, "Model": namedtuple("Model", [name for name, _ in fields])}
+    exec(f"def unpack(numbers):\n    return Model({entries})", space)
+    return space["unpack"]

@@ -12,7 +12,7 @@ from rpusim.errors import ConfigError, StateError
 __all__ = ["Purpose", "Streams"]
 
 MASK = 0xFFFFFFFF
-PURPOSES = 15
+PURPOSES = 16
 PARTS = 1000  # numbers of parts, in paths, begin here: above all purposes
 
 
@@ -34,6 +34,7 @@ class Purpose:
     DRIFT = 12
     RESET = 13
     READ = 14
+    PROGRAM = 15
 
 
 class Streams:

@@ -69,9 +69,10 @@ class LadderPeriphery(Periphery):
     n_physical : int, default 0
         Inputs of the crossbar, used or not; 0: as many as the tile has.
     converter : object, optional
-        Its ``convert_to_conductances(weights)`` returns a list of conductances in uS, for every
-        pair of devices those of positive and of negative weights, and how many uS a weight of 1
-        is; ``f_lst``, if it has it, holds the pairs' factors. By default a pair from 0 to 25 uS.
+        Its ``convert_to_conductances(weights)`` returns conductances in uS, for every pair of
+        devices those of positive and of negative weights, and a dict whose ``scale_ratio`` says how
+        many uS a weight of 1 is; ``pair_factors`` holds the pairs' factors. By default a pair from
+        0 to 25 uS.
     backend : {"cpu", "python"}
         Where it runs.
     parameters : dict of str to ndarray
@@ -178,15 +179,21 @@ class LadderPeriphery(Periphery):
         if self.converter is None:
             scale = G_MAX / max(float(np.abs(w).max(initial=0.0)), SMALLEST)
             return [(np.maximum(scale * w, 0.0), np.maximum(-scale * w, 0.0))], scale, (1.0,)
-        matrices, scale = self.converter.convert_to_conductances(w)
-        if not isinstance(matrices, list) or len(matrices) % 2:
+        name = type(self.converter).__name__
+        factors = getattr(self.converter, "pair_factors", ())
+        if not factors:
             raise ConfigError(
-                f"{type(self.converter).__name__} must give pairs of conductances for a product "
-                "through wires: use one that does, such as SinglePairConductanceConverter."
+                f"{name} must give pairs of conductances for a product through wires: use one that "
+                "does, such as SinglePairConductanceConverter."
             )
-        doubles = [np.asarray(g, np.float64) for g in matrices]
-        pairs = list(zip(doubles[::2], doubles[1::2], strict=True))
-        return pairs, scale, tuple(getattr(self.converter, "f_lst", (1.0,) * len(pairs)))
+        g, params = self.converter.convert_to_conductances(w)
+        if np.ndim(params["scale_ratio"]) > 0:
+            raise ConfigError(
+                f"{name}.columnwise must be False for a product through wires: its lines share one "
+                "scale."
+            )
+        pairs = list(zip(g[::2], g[1::2], strict=True))
+        return pairs, float(params["scale_ratio"]), tuple(factors)
 
     def _clock(self, scale: float, wired: bool) -> np.ndarray:
         """Return the times of each slice; the kernel names the columns."""

@@ -6,6 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpusim.errors import ConfigError, DataError
+from rpusim.inference import (
+    DualPairConductanceConverter,
+    SingleDeviceConductanceConverter,
+    SinglePairConductanceConverter,
+)
 from rpusim.kernels import backend
 from rpusim.periphery.ladder import LadderPeriphery
 from tests.naive.ladder import ladder_product
@@ -183,33 +188,29 @@ def test_another_read_voltage_draws_a_current_for_the_whole_slice(mode, windows)
 
 
 def test_pairs_of_a_weight_are_counted_apart_and_summed_with_their_factors():
-    class TwoPairs:
-        f_lst = (1.0, 3.0)
-
-        def convert_to_conductances(self, w):
-            scale = 100.0 / np.abs(w).max()
-            low, high = np.clip(scale * w, -25.0, 25.0), scale * w
-            high = (high - low) / 3.0
-            return [np.maximum(g, 0.0) + 0.1 for g in (low, -low, high, -high)], scale
-
+    two_pairs = DualPairConductanceConverter(f_lst=(1.0, 3.0), g_max=25.1, g_min=0.1)
     w, x = RNG.uniform(-1.0, 1.0, (4, 20)), RNG.uniform(-1.0, 1.0, (3, 20))
-    g, scale = TwoPairs().convert_to_conductances(w)
+    scale = 100.0 / np.abs(w).max()
+    low, high = np.clip(scale * w, -25.0, 25.0), scale * w
+    high = (high - low) / 3.0
+    g = [np.maximum(v, 0.0) + 0.1 for v in (low, -low, high, -high)]
     pairs = [(g[0], g[1], 1.0), (g[2], g[3], 3.0)], scale
     for counted in (False, True):
         for mode in MODES:
             io = ladder_io(ir_drop=100.0, adc_quantization=counted, mv_type=mode)
             naive = ladder_product(w, x, io.to_dict(), pairs)
-            mine = run(io, x, w, converter=TwoPairs())
+            mine = run(io, x, w, converter=two_pairs)
             np.testing.assert_allclose(mine, naive, rtol=1e-5, atol=1e-6)
 
 
 def test_a_converter_without_pairs_is_refused():
-    class Single:
-        def convert_to_conductances(self, w):
-            return w, 1.0
+    with pytest.raises(ConfigError, match="SingleDevice.* must give pairs of conductances"):
+        run(ladder_io(), X, W, converter=SingleDeviceConductanceConverter())
 
-    with pytest.raises(ConfigError, match="Single must give pairs of conductances"):
-        run(ladder_io(), X, W, converter=Single())
+
+def test_lines_of_different_scales_are_refused():
+    with pytest.raises(ConfigError, match="columnwise must be False"):
+        run(ladder_io(), X, W, converter=SinglePairConductanceConverter(columnwise=True))
 
 
 # ---------------------------------------------------------------- training, versions, vectors

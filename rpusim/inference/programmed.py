@@ -1,0 +1,228 @@
+"""Programmed devices: the conductances of a matrix of weights, as they are and as they drift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rpusim.errors import DataError, ShapeError
+from rpusim.inference.device_rows import (
+    coefficient_rows,
+    conductance_rows,
+    program_rows,
+    weight_rows,
+)
+from rpusim.inference.noise_models import BaseNoiseModel
+from rpusim.kernels.backend import check_backend, split
+from rpusim.kernels.bind import kernel
+from rpusim.kernels.streams import Purpose, Streams
+
+__all__ = ["ProgrammedDevices", "as_time"]
+
+PER_DEVICE = 2.0  # nanoseconds of one core, to judge whether threads pay
+
+
+class ProgrammedDevices:
+    """The devices that hold a matrix of weights, programmed once.
+
+    What programming left, and what each device's drift depends on, is drawn at construction and
+    stays; reads draw their noise anew.
+
+    Parameters
+    ----------
+    model : BaseNoiseModel
+        Programming error, drift, read noise, and the converter to conductances.
+    weights : array_like of shape (rows, cols)
+        What the devices are to hold; finite.
+    rng : None, int, SeedSequence, Generator or Streams
+        Where the draws come from.
+    backend : {"cpu", "python"}
+        Where it runs.
+    exact : bool
+        Whether the devices hold the targets exactly: they were not programmed but trained in
+        place.
+
+    Attributes
+    ----------
+    target, programmed : ndarray of shape (devices, rows, cols)
+        Wanted conductances, and those that programming left; in uS, for each device of a weight.
+    coefficients : ndarray of shape (devices, rows, cols), or (0, rows, cols)
+        What the drift of each device depends on: its exponent, for phase-change memory.
+    params : dict
+        What the converter needs to return to weights.
+
+    Examples
+    --------
+    >>> from rpusim.inference import PCMLikeNoiseModel
+    >>> devices = ProgrammedDevices(PCMLikeNoiseModel(), [[1.0, -0.5]], rng=1)
+    >>> devices.target.tolist()
+    [[[25.0, 0.0]], [[0.0, 12.5]]]
+    >>> devices.weights(3600.0).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self,
+        model: BaseNoiseModel,
+        weights: Any,
+        rng: Any = None,
+        backend: str = "cpu",
+        exact: bool = False,
+    ) -> None:
+        self.streams = rng if isinstance(rng, Streams) else Streams(rng)
+        self._take(model, weights, backend)
+        draw = self.streams.draw(Purpose.PROGRAM)
+        arrays = (self._flat(self.target), self._flat(self.programmed))
+        coefficients = self._flat(self.coefficients)
+        self._run("program", program_rows, 0.0, *arrays, coefficients, draw=draw)
+        if exact:
+            self.programmed[:] = self.target
+
+    def _take(self, model: BaseNoiseModel, weights: Any, backend: str) -> None:
+        """Take over what the devices are to hold, and make room for what they do."""
+        if not isinstance(model, BaseNoiseModel):
+            raise DataError(f"ProgrammedDevices: model must be a noise model, got {model!r}.")
+        self.model, self.backend = model, check_backend(backend)
+        w = np.asarray(weights, np.float32)
+        if w.ndim != 2:
+            raise ShapeError(
+                f"ProgrammedDevices: weights must have shape (rows, cols), got {w.shape}."
+            )
+        self.shape: tuple[int, int] = w.shape
+        target, self.params = model.converter.convert_to_conductances(w)
+        self.target = np.ascontiguousarray(target, np.float32)
+        self.programmed = np.empty_like(self.target)
+        count = len(target) if model.has("coefficient") else 0
+        self.coefficients = np.empty((count, *self.shape), np.float32)
+        self._fields, self._numbers = model.packed()
+
+    @classmethod
+    def restored(
+        cls,
+        model: BaseNoiseModel,
+        weights: Any,
+        programmed: np.ndarray,
+        coefficients: np.ndarray,
+        streams: Streams,
+        backend: str,
+    ) -> ProgrammedDevices:
+        """Return devices as they were, without programming anything.
+
+        Parameters
+        ----------
+        model, weights, streams, backend
+            As they were.
+        programmed, coefficients : ndarray
+            The attributes of these names.
+        """
+        made = cls.__new__(cls)
+        made.streams = streams
+        made._take(model, weights, backend)
+        for name, array in (("programmed", programmed), ("coefficients", coefficients)):
+            if array.shape != getattr(made, name).shape:
+                raise ShapeError(
+                    f"ProgrammedDevices: {name} must have shape {getattr(made, name).shape} for "
+                    f"{type(model).__name__}, got {array.shape}."
+                )
+        made.programmed[:], made.coefficients[:] = programmed, coefficients
+        return made
+
+    # ---------------------------------------------------------------- what they are
+
+    def conductances(self, t: float | None = None, read: bool = True) -> np.ndarray:
+        """Return the conductances, in uS, shape (devices, rows, cols).
+
+        Parameters
+        ----------
+        t : float, optional
+            Time after programming, in seconds; default: as programming left them.
+        read : bool
+            Whether it is a read, with its noise.
+        """
+        if t is None:
+            return self.programmed.copy()
+        out = np.empty_like(self.target)
+        arrays = (*self._arrays(t), read, self._flat(out))
+        draw = self.streams.draw(Purpose.READ) if read and self.model.has("read") else (0, 0, 0)
+        self._run("conductance", conductance_rows, t, *arrays, draw=draw)
+        return out
+
+    def weights(self, t: float | None = None) -> np.ndarray:
+        """Return the weights that a read of the devices makes, shape (rows, cols), float32.
+
+        Parameters
+        ----------
+        t : float, optional
+            Time after programming, in seconds; default: as programming left them, without a read.
+        """
+        back = self.model.converter.way_back(self.params)
+        per_row = back.factors.ndim == 1 or back.factors.shape[1:] == (self.shape[0], 1)
+        if t is None or not per_row:
+            g = self.conductances(t)
+            return self.model.converter.convert_back_to_weights(g, self.params).astype(np.float32)
+        rows = self.shape[0]
+        factors = back.factors.reshape(len(self.target), -1).astype(np.float32)
+        factors = np.ascontiguousarray(np.broadcast_to(factors, (len(self.target), rows)))
+        offset = np.ravel(np.asarray(back.offset, np.float32))
+        offset = np.ascontiguousarray(np.broadcast_to(offset, (rows,)))
+        out = np.empty(self.shape, np.float32)
+        draw = self.streams.draw(Purpose.READ) if self.model.has("read") else (0, 0, 0)
+        self._run("weight", weight_rows, t, *self._arrays(t), factors, offset, out, draw=draw)
+        return out
+
+    def hidden_parameters(self) -> dict[str, np.ndarray]:
+        """Return copies of what each device carries, by name, numbered by device of a weight."""
+        named = {
+            "conductance_target": self.target,
+            "conductance": self.programmed,
+            "drift_coefficient": self.coefficients,
+        }
+        return {
+            f"{name}_{k}": g.copy() for name, array in named.items() for k, g in enumerate(array)
+        }
+
+    # ---------------------------------------------------------------- inside
+
+    def _arrays(self, t: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return targets, programmed conductances and coefficients at a time, as rows."""
+        if self.model.redraws:
+            draw = self.streams.draw(Purpose.DRIFT)
+            target, coefficients = self._flat(self.target), self._flat(self.coefficients)
+            self._run("coefficient", coefficient_rows, 0.0, target, coefficients, draw=draw)
+        return self._flat(self.target), self._flat(self.programmed), self._flat(self.coefficients)
+
+    def _flat(self, array: np.ndarray) -> np.ndarray:
+        """Return an array of devices as rows."""
+        return array.reshape(-1, self.shape[1]) if array.size else np.empty((0, 0), np.float32)
+
+    def _run(
+        self, what: str, rows: Any, t: float, *arrays: Any, draw: tuple[int, int, int]
+    ) -> None:
+        """Run a kernel over all rows at a time."""
+        fields, numbers = self.model.packed(t)
+        numbers = numbers.astype(np.float32)
+        bound = kernel(rows, self.backend, **self.model.bound(fields))
+        count = self.shape[0] if what == "weight" else len(arrays[0])
+        place = {"program": 3, "coefficient": 2, "conductance": 3, "weight": 3}[what]
+        args = (*arrays[:place], numbers, *arrays[place:], *draw)
+        with np.errstate(all="ignore"):
+            split(bound, count, PER_DEVICE * self.target.size, *args)
+
+
+def as_time(t: Any, where: str) -> float:
+    """Return a time as a float; refuse what is no finite number >= 0.
+
+    Parameters
+    ----------
+    t : object
+        The time, in seconds.
+    where : str
+        Named in the error.
+    """
+    if isinstance(t, bool) or not np.isscalar(t) or isinstance(t, str | bytes):
+        raise DataError(f"{where} must be a time >= 0, in seconds, got {t!r}.")
+    seconds = float(t)  # type: ignore[arg-type]
+    if not 0.0 <= seconds < np.inf:
+        raise DataError(f"{where} must be a time >= 0, in seconds, got {t!r}.")
+    return seconds
