@@ -40,6 +40,7 @@ from rpusim.errors import (
     StateError,
 )
 from rpusim.inference import (
+    AffineDriftCompensation,
     BaseConductanceConverter,
     BaseDriftCompensation,
     BaseNoiseModel,
@@ -48,9 +49,12 @@ from rpusim.inference import (
     DualPairConductanceConverter,
     FusionConductanceConverter,
     GlobalDriftCompensation,
+    GlobalDriftCompensationWithExactReference,
     HermesNoiseModel,
     NPairConductanceConverter,
     PCMLikeNoiseModel,
+    PerColumnDriftCompensation,
+    ProbeType,
     ProgrammedDevices,
     ReadNoiseTime,
     ReRamCMONoiseModel,
@@ -224,6 +228,10 @@ __all__ = [
     "ProgrammedDevices",
     "BaseDriftCompensation",
     "GlobalDriftCompensation",
+    "GlobalDriftCompensationWithExactReference",
+    "PerColumnDriftCompensation",
+    "AffineDriftCompensation",
+    "ProbeType",
     # tiles
     "RPUConfig",
     "InferenceRPUConfig",

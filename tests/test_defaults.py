@@ -25,6 +25,15 @@ MODELS = (
     "BaseNoiseModel", "PCMLikeNoiseModel", "CustomDriftPCMLikeNoiseModel", "HermesNoiseModel",
     "ReRamWan2022NoiseModel", "ReRamCMONoiseModel", "StateIndependentNoiseModel",
 )  # fmt: skip
+COMPENSATIONS = tuple(
+    f"{kind}DriftCompensation{more}"
+    for kind, more in (
+        ("Base", ""),
+        ("Global", ""),
+        ("Global", "WithExactReference"),
+        ("PerColumn", ""),
+    )
+)
 PLUMBING = "how the reference wires its own classes together; no physics"
 DIFFERENCES = {
     ("UpdateParameters", "d_sparsity"): "nothing reads the statistics it collects",
@@ -89,6 +98,7 @@ OWN = {
     "ResidualTransferCompound": "an algorithm that the reference does not have",
     "ReadNoise": "base of laws of read noise",
     "RPUConfig": "one class for the reference's SingleRPUConfig, UnitCellRPUConfig and others",
+    "AffineDriftCompensation": "a factor and an offset",
     "PairConverter": "base of the converters to pairs",
     "PowerDriftNoiseModel": "base of the models with a power law of drift",
 }
@@ -194,6 +204,11 @@ ADDED: dict = {
         for kind in ("PCMLikeNoiseModel", "CustomDriftPCMLikeNoiseModel", "HermesNoiseModel")
     },
     ("StateIndependentNoiseModel", "read_q"): "a relative noise instead of one that hangs on units",
+    **{
+        (kind, name): "which vectors a compensation reads, and how often"
+        for kind in COMPENSATIONS
+        for name in ("probe", "probe_lines", "repeats")
+    },
     ("ActivationQuantConfig", "momentum"): "flat fields name the estimator and its parameters",
 }
 
@@ -213,6 +228,7 @@ OWN_CHOICES = {
     "NonFinite": "what NaN and infinity do",
     "OffsetLaw": "how offsets are drawn",
     "ReadNoiseTime": "when reads of programmed devices draw their noise",
+    "ProbeType": "which vectors a compensation reads",
     "QuantState": "whether ranges follow the data",
     "SliceADC": "what an ADC sees of a slice",
     "SpreadLaw": "how bounds vary",

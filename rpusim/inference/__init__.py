@@ -1,6 +1,13 @@
 """Devices that are programmed once: how training prepares for them, and what becomes of them."""
 
-from rpusim.inference.compensation import BaseDriftCompensation, GlobalDriftCompensation
+from rpusim.inference.compensation import (
+    AffineDriftCompensation,
+    BaseDriftCompensation,
+    GlobalDriftCompensation,
+    GlobalDriftCompensationWithExactReference,
+    PerColumnDriftCompensation,
+    ProbeType,
+)
 from rpusim.inference.converters import (
     BaseConductanceConverter,
     DualPairConductanceConverter,
@@ -29,6 +36,7 @@ from rpusim.inference.single_device import (
 from rpusim.inference.state_independent import StateIndependentNoiseModel
 
 __all__ = [
+    "AffineDriftCompensation",
     "BaseConductanceConverter",
     "BaseDriftCompensation",
     "BaseNoiseModel",
@@ -37,9 +45,12 @@ __all__ = [
     "DualPairConductanceConverter",
     "FusionConductanceConverter",
     "GlobalDriftCompensation",
+    "GlobalDriftCompensationWithExactReference",
     "HermesNoiseModel",
     "NPairConductanceConverter",
     "PCMLikeNoiseModel",
+    "PerColumnDriftCompensation",
+    "ProbeType",
     "ProgrammedDevices",
     "ReRamCMONoiseModel",
     "ReRamWan2022NoiseModel",

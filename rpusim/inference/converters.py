@@ -142,7 +142,14 @@ class BaseConductanceConverter(Config):
         factors = back.factors
         if factors.ndim == 1:
             factors = factors.reshape(-1, *[1] * (g.ndim - 1))
-        return (g * factors.astype(g.dtype)).sum(axis=0) + np.asarray(back.offset, g.dtype)
+        w = g[0] * factors[0].astype(g.dtype)
+        for own, factor in zip(g[1:], factors[1:], strict=True):
+            w += own * factor.astype(g.dtype)
+        return (
+            w
+            if np.ndim(back.offset) == 0 and back.offset == 0.0
+            else w + np.asarray(back.offset, g.dtype)
+        )
 
     def scale(self, weights: np.ndarray, span: float) -> Any:
         """Return the uS of a weight of 1: that which puts the largest weight at `span`.
@@ -197,13 +204,20 @@ class PairConverter(BaseConductanceConverter):
         span = self.g_max - self.g_min
         factors = self.pair_factors
         scale = self.scale(weights, span * sum(factors))
-        wanted, g, level = weights * scale, [], 0.0
-        for f in factors:
-            for side in (wanted, -wanted):
-                share = (np.maximum(side, 0.0) - level) / f + self.g_min
-                g.append(np.clip(share, self.g_min, self.g_max))
+        g, level = np.empty((self.devices, *weights.shape), weights.dtype), 0.0
+        for k, f in enumerate(factors):
+            for side, sign in zip(g[2 * k : 2 * k + 2], (1.0, -1.0), strict=True):
+                np.multiply(weights, sign * scale, out=side)
+                np.maximum(side, 0.0, out=side)
+                if level > 0.0:
+                    np.subtract(side, level, out=side)
+                if f != 1.0:
+                    np.divide(side, f, out=side)
+                if self.g_min > 0.0:
+                    np.add(side, self.g_min, out=side)
+                np.clip(side, self.g_min, self.g_max, out=side)
             level += f * span
-        return np.stack(g), {"scale_ratio": scale, "f_lst": list(factors)}
+        return g, {"scale_ratio": scale, "f_lst": list(factors)}
 
     def way_back(self, params: dict[str, Any]) -> LinearMap:
         """Return the differences of the pairs, by their factors."""

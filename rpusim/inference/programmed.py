@@ -18,7 +18,7 @@ from rpusim.kernels.backend import check_backend, split
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.streams import Purpose, Streams
 
-__all__ = ["ProgrammedDevices", "as_time"]
+__all__ = ["ProgrammedDevices"]
 
 PER_DEVICE = 2.0  # nanoseconds of one core, to judge whether threads pay
 
@@ -42,6 +42,8 @@ class ProgrammedDevices:
     exact : bool
         Whether the devices hold the targets exactly: they were not programmed but trained in
         place.
+    reuse : ProgrammedDevices, optional
+        Devices that are of no use any more: their memory is taken, if it fits.
 
     Attributes
     ----------
@@ -69,9 +71,10 @@ class ProgrammedDevices:
         rng: Any = None,
         backend: str = "cpu",
         exact: bool = False,
+        reuse: ProgrammedDevices | None = None,
     ) -> None:
         self.streams = rng if isinstance(rng, Streams) else Streams(rng)
-        self._take(model, weights, backend)
+        self._take(model, weights, backend, reuse)
         draw = self.streams.draw(Purpose.PROGRAM)
         arrays = (self._flat(self.target), self._flat(self.programmed))
         coefficients = self._flat(self.coefficients)
@@ -79,7 +82,13 @@ class ProgrammedDevices:
         if exact:
             self.programmed[:] = self.target
 
-    def _take(self, model: BaseNoiseModel, weights: Any, backend: str) -> None:
+    def _take(
+        self,
+        model: BaseNoiseModel,
+        weights: Any,
+        backend: str,
+        reuse: ProgrammedDevices | None = None,
+    ) -> None:
         """Take over what the devices are to hold, and make room for what they do."""
         if not isinstance(model, BaseNoiseModel):
             raise DataError(f"ProgrammedDevices: model must be a noise model, got {model!r}.")
@@ -92,10 +101,14 @@ class ProgrammedDevices:
         self.shape: tuple[int, int] = w.shape
         target, self.params = model.converter.convert_to_conductances(w)
         self.target = np.ascontiguousarray(target, np.float32)
-        self.programmed = np.empty_like(self.target)
         count = len(target) if model.has("coefficient") else 0
-        self.coefficients = np.empty((count, *self.shape), np.float32)
-        self._fields, self._numbers = model.packed()
+        shapes: tuple[Any, Any] = self.target.shape, (count, *self.shape)
+        self.programmed: np.ndarray
+        self.coefficients: np.ndarray
+        if reuse is not None and (reuse.programmed.shape, reuse.coefficients.shape) == shapes:
+            self.programmed, self.coefficients = reuse.programmed, reuse.coefficients
+        else:
+            self.programmed, self.coefficients = (np.empty(s, np.float32) for s in shapes)
 
     @classmethod
     def restored(
@@ -130,7 +143,16 @@ class ProgrammedDevices:
 
     # ---------------------------------------------------------------- what they are
 
-    def conductances(self, t: float | None = None, read: bool = True) -> np.ndarray:
+    def relax(self) -> None:
+        """Draw coefficients anew, if the model wants them drawn at each drift."""
+        if self.model.redraws:
+            draw = self.streams.draw(Purpose.DRIFT)
+            arrays = (self._flat(self.target), self._flat(self.coefficients))
+            self._run("coefficient", coefficient_rows, 0.0, *arrays, draw=draw)
+
+    def conductances(
+        self, t: float | None = None, read: bool = True, step: int | None = None
+    ) -> np.ndarray:
         """Return the conductances, in uS, shape (devices, rows, cols).
 
         Parameters
@@ -139,27 +161,30 @@ class ProgrammedDevices:
             Time after programming, in seconds; default: as programming left them.
         read : bool
             Whether it is a read, with its noise.
+        step : int, optional
+            Number of the read, to see again what it saw; default: the next one.
         """
         if t is None:
             return self.programmed.copy()
         out = np.empty_like(self.target)
-        arrays = (*self._arrays(t), read, self._flat(out))
-        draw = self.streams.draw(Purpose.READ) if read and self.model.has("read") else (0, 0, 0)
-        self._run("conductance", conductance_rows, t, *arrays, draw=draw)
+        arrays = (*self._arrays(), read, self._flat(out))
+        self._run("conductance", conductance_rows, t, *arrays, draw=self._draw(read, step))
         return out
 
-    def weights(self, t: float | None = None) -> np.ndarray:
+    def weights(self, t: float | None = None, step: int | None = None) -> np.ndarray:
         """Return the weights that a read of the devices makes, shape (rows, cols), float32.
 
         Parameters
         ----------
         t : float, optional
             Time after programming, in seconds; default: as programming left them, without a read.
+        step : int, optional
+            Number of the read, to see again what it saw; default: the next one.
         """
         back = self.model.converter.way_back(self.params)
         per_row = back.factors.ndim == 1 or back.factors.shape[1:] == (self.shape[0], 1)
         if t is None or not per_row:
-            g = self.conductances(t)
+            g = self.programmed if t is None else self.conductances(t, step=step)
             return self.model.converter.convert_back_to_weights(g, self.params).astype(np.float32)
         rows = self.shape[0]
         factors = back.factors.reshape(len(self.target), -1).astype(np.float32)
@@ -167,8 +192,8 @@ class ProgrammedDevices:
         offset = np.ravel(np.asarray(back.offset, np.float32))
         offset = np.ascontiguousarray(np.broadcast_to(offset, (rows,)))
         out = np.empty(self.shape, np.float32)
-        draw = self.streams.draw(Purpose.READ) if self.model.has("read") else (0, 0, 0)
-        self._run("weight", weight_rows, t, *self._arrays(t), factors, offset, out, draw=draw)
+        arrays = (*self._arrays(), factors, offset, out)
+        self._run("weight", weight_rows, t, *arrays, draw=self._draw(True, step))
         return out
 
     def hidden_parameters(self) -> dict[str, np.ndarray]:
@@ -184,12 +209,15 @@ class ProgrammedDevices:
 
     # ---------------------------------------------------------------- inside
 
-    def _arrays(self, t: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return targets, programmed conductances and coefficients at a time, as rows."""
-        if self.model.redraws:
-            draw = self.streams.draw(Purpose.DRIFT)
-            target, coefficients = self._flat(self.target), self._flat(self.coefficients)
-            self._run("coefficient", coefficient_rows, 0.0, target, coefficients, draw=draw)
+    def _draw(self, read: bool, step: int | None) -> tuple[int, int, int]:
+        """Return the draw of a read."""
+        if not (read and self.model.has("read")):
+            return 0, 0, 0
+        streams = self.streams
+        return streams.again(Purpose.READ, streams.take(Purpose.READ) if step is None else step)
+
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return targets, programmed conductances and coefficients, as rows."""
         return self._flat(self.target), self._flat(self.programmed), self._flat(self.coefficients)
 
     def _flat(self, array: np.ndarray) -> np.ndarray:
@@ -208,21 +236,3 @@ class ProgrammedDevices:
         args = (*arrays[:place], numbers, *arrays[place:], *draw)
         with np.errstate(all="ignore"):
             split(bound, count, PER_DEVICE * self.target.size, *args)
-
-
-def as_time(t: Any, where: str) -> float:
-    """Return a time as a float; refuse what is no finite number >= 0.
-
-    Parameters
-    ----------
-    t : object
-        The time, in seconds.
-    where : str
-        Named in the error.
-    """
-    if isinstance(t, bool) or not np.isscalar(t) or isinstance(t, str | bytes):
-        raise DataError(f"{where} must be a time >= 0, in seconds, got {t!r}.")
-    seconds = float(t)  # type: ignore[arg-type]
-    if not 0.0 <= seconds < np.inf:
-        raise DataError(f"{where} must be a time >= 0, in seconds, got {t!r}.")
-    return seconds

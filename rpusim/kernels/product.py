@@ -164,6 +164,9 @@ _slim_12, _slim_1 = _dot_kernel(1, 12), _dot_kernel(1, 1)
 _rank_6, _rank_1 = _rank_kernel(6), _rank_kernel(1)
 
 
+SPARSE = 8  # one input line in so many is driven, from which it pays to leave out the others
+
+
 @apart
 def multiply_panel(panel, lanes, matrix, transposed, out, scratch):
     """Multiply a matrix, or its transpose, with the vectors of a panel.
@@ -190,6 +193,39 @@ def multiply_panel(panel, lanes, matrix, transposed, out, scratch):
 
 
 def _straight(panel, lanes, matrix, out):
+    """Multiply, leaving out input lines that no vector drives if these are nearly all."""
+    rows, cols = matrix.shape
+    driven = np.empty(cols, np.int64)
+    count = _driven_lines(panel, lanes, cols, driven)
+    if SPARSE * count > cols or rows < 16:
+        _dense(panel, lanes, matrix, out)
+        return
+    if count == 0:
+        out[: rows * lanes] = 0.0
+        return
+    few, levels = np.empty((rows, count), np.float32), np.empty(count * lanes, np.float32)
+    for k in range(count):
+        for b in range(lanes):
+            levels[k * lanes + b] = panel[driven[k] * lanes + b]
+    for i in range(rows):
+        for k in range(count):
+            few[i, k] = matrix[i, driven[k]]
+    _dense(levels, lanes, few, out)
+
+
+def _driven_lines(panel, lanes, n, driven):
+    """Find the input lines that are not 0 in all vectors; return how many."""
+    count = 0
+    for j in range(n):
+        largest = np.float32(0.0)
+        for b in range(lanes):
+            largest = max(largest, abs(panel[j * lanes + b]))
+        driven[count] = j
+        count += 1 if largest != 0.0 else 0
+    return count
+
+
+def _dense(panel, lanes, matrix, out):
     rows, cols = matrix.shape
     r = 0
     if lanes == 16:

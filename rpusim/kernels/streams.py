@@ -115,7 +115,10 @@ class Streams:
 
     def draw(self, purpose):
         """Return (step, k0, k1) for one step: its low word and a key that holds its high word."""
-        step = self.take(purpose)
+        return self.again(purpose, self.take(purpose))
+
+    def again(self, purpose, step):
+        """Return the same for a step that was drawn before."""
         k0, k1 = self.key(purpose)
         return step & MASK, k0, k1 ^ (step >> 32)
 

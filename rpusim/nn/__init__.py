@@ -8,6 +8,7 @@ from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
 from rpusim.nn.losses import cross_entropy, mse, nll
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileParameter
+from rpusim.nn.programmed import programmed
 from rpusim.nn.quantised import QuantActivation, QuantLinear, set_quant_state
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "batches",
     "calibrate_input_ranges",
     "InputRangeCalibrationType",
+    "programmed",
     "Parameter",
     "TileParameter",
     "AnalogParameter",

@@ -195,7 +195,12 @@ class AnalogLinear(Module):
         return build_tile(*args, **options)
 
     def forward(self, x: ArrayLike) -> NDArray[np.float32]:
-        """Return y of shape (..., out) for x of shape (..., in)."""
+        """Return y of shape (..., out) for x of shape (..., in).
+
+        Training gives programmed devices up, unless the weight is frozen.
+        """
+        if self.training and self.tile.is_programmed and self.weight.requires_grad:
+            self.tile.restore()
         y = self.tile.forward(x, is_test=not self.training)
         if self.training:
             self.keep((y.shape, self.tile.last_forward))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpusim.errors import StateError
-from rpusim.nn import state, summary
+from rpusim.nn import programmed, state, summary
 from rpusim.nn.array_like import ReadsAsArray
 from rpusim.tiles.grid import TileGrid
 
@@ -165,6 +165,20 @@ class Module:
     def analog_tiles(self) -> list[Any]:
         """Return the tiles of all layers in order, for a grid those that it consists of."""
         return [tile for _, tile in self.named_analog_tiles()]
+
+    # --- programmed devices ------------------------------------------------------------------
+
+    def program_analog_weights(self, noise_model: Any = None) -> None:
+        """Program all tiles for inference: see `rpusim.nn.programmed`."""
+        programmed.program_analog_weights(self, noise_model)
+
+    def drift_analog_weights(self, t_inference: float = 0.0) -> None:
+        """Let all devices drift to a time, in seconds: see `rpusim.nn.programmed`."""
+        programmed.drift_analog_weights(self, t_inference)
+
+    def restore_analog_weights(self) -> None:
+        """Give programmed devices up: see `rpusim.nn.programmed`."""
+        programmed.restore_analog_weights(self)
 
     # --- modes and state ---------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ of the established toolkit for PCM.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,7 @@ class LadderPeriphery(Periphery):
         self.io: IOParametersIRDropT = io
         self.n_physical = n_physical
         self.converter = converter
+        self.held: Callable[[], Any] = lambda: None
         self._kept: dict[bool, tuple[Any, tuple[np.ndarray, ...]]] = {}
         if not self.passage.perfect:
             self.passage = self.passage._replace(wire=0.0)
@@ -186,7 +187,8 @@ class LadderPeriphery(Periphery):
                 f"{name} must give pairs of conductances for a product through wires: use one that "
                 "does, such as SinglePairConductanceConverter."
             )
-        g, params = self.converter.convert_to_conductances(w)
+        g, params = self.held() or self.converter.convert_to_conductances(w)
+        g = np.asarray(g, np.float64)
         if np.ndim(params["scale_ratio"]) > 0:
             raise ConfigError(
                 f"{name}.columnwise must be False for a product through wires: its lines share one "

@@ -88,7 +88,7 @@ class Moments(NamedTuple):
 
         Parameters
         ----------
-        gain, offset : array_like of shape (m,)
+        gain, offset : array_like of shape (m,), or that broadcasts against (batch, m)
             Of each output line.
         """
         square = np.square(np.asarray(gain, np.float64))

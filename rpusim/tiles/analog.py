@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from rpusim.errors import ShapeError, StateError
+from rpusim.errors import DataError, ShapeError, StateError
 from rpusim.tiles.arguments import as_rate, as_vectors
 from rpusim.tiles.context import ForwardContext, context_of
 from rpusim.tiles.products import MultiplyingTile
@@ -127,9 +128,53 @@ class AnalogTile(MultiplyingTile):
         self.crossbar.diffuse()
         self.crossbar.decay()
 
+    # ---------------------------------------------------------------- time
+
+    _time = 0.0
+
+    @property
+    def is_programmed(self) -> bool:
+        """Whether products see programmed devices instead of what was trained: never, here."""
+        return False
+
+    @property
+    def time(self) -> float:
+        """The time that has passed, in the unit of the devices' ``drift.t_0``."""
+        return self._time
+
+    @property
+    def drifts(self) -> bool:
+        """Whether time does anything to the devices."""
+        return self.crossbar.drifts
+
+    def age(self, delta_t: float) -> None:
+        """Let a time pass, in the unit of the devices' ``drift.t_0``."""
+        self._pass(delta_t, "age")
+
     def drift_weights(self, delta_t: float = 1.0) -> None:
-        """Let a time pass, in the unit of the device's ``drift.t_0``."""
-        self.crossbar.drift(as_rate(delta_t, "drift_weights: delta_t", "a time >= 0"))
+        """Let a time pass: `age`."""
+        self._pass(delta_t, "drift_weights")
+
+    def _pass(self, delta_t: float, method: str) -> None:
+        passed = as_rate(delta_t, f"{type(self).__name__}.{method}: delta_t", "a time >= 0")
+        self.crossbar.drift(passed)
+        self._time += passed
+
+    def drift_to(self, t: float) -> None:
+        """Let time pass until it is `t`; devices that learn have no way back."""
+        where = f"{type(self).__name__}.drift_to: t"
+        if as_rate(t, where, "a time >= 0") < self.time:
+            raise DataError(f"{where} must be at least {self.time:g}, the present time, got {t!r}.")
+        self.age(t - self.time)
+
+    def _extra_state(self) -> dict[str, np.ndarray]:
+        return {**super()._extra_state(), "time": np.array(self._time)}
+
+    def _restore_extra(self, state: Mapping[str, Any]) -> None:
+        super()._restore_extra(state)
+        self._time = float(state["time"])
+
+    # ---------------------------------------------------------------- other uses
 
     def reset_columns(self, start: int = 0, count: int = -1, prob: float = 1.0) -> None:
         """Reset `count` columns from `start` on, around the end (all if negative).

@@ -75,9 +75,9 @@ class Crossbar:
         apart = device.write_noise > 0.0 or device.subtracts_reference
         self.weights = np.zeros(shape, np.float32) if apart else self.persistent
         self._carry = np.zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
-        drifts = device.drift.nu > 0.0
-        self._start = np.zeros(shape if drifts else (0, 0), np.float32)
-        self._since = np.zeros(shape if drifts else (0, 0), np.float64)
+        self.drifts = device.drift.nu > 0.0  # whether time does anything to them
+        self._start = np.zeros(shape if self.drifts else (0, 0), np.float32)
+        self._since = np.zeros(shape if self.drifts else (0, 0), np.float64)
         self.clock, self.version = 0.0, 0
         counts = shape if device.count_pulses else (0, 0)
         self._counts = np.zeros((2, *counts), np.int64)

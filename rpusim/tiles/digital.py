@@ -60,7 +60,7 @@ class DigitalMatrix:
 
     def set_weights(self, weights: np.ndarray) -> int:
         """Write weights; none is ever clipped."""
-        self.weights[:] = weights
+        self.persistent[:] = weights
         self._carry[:] = 0.0
         self._written()
         return 0
@@ -74,24 +74,24 @@ class DigitalMatrix:
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
         """Subtract ``rate * d^T x``."""
-        subtract(self.weights, x, d, rate, self.backend)
+        subtract(self.persistent, x, d, rate, self.backend)
         self._written()
         return UpdateReport(vectors=len(x))
 
     def decay(self, alpha: float = 1.0) -> None:
         """Shrink all weights once by ``alpha / lifetime``; what rounding leaves is kept."""
         if self.device.lifetime > 0.0:
-            exact = self.weights.astype(np.float64) + self._carry
+            exact = self.persistent.astype(np.float64) + self._carry
             exact *= 1.0 - min(alpha / self.device.lifetime, 1.0)
-            self.weights[:] = exact
-            self._carry[:] = exact - self.weights
+            self.persistent[:] = exact
+            self._carry[:] = exact - self.persistent
             self._written()
 
     def diffuse(self) -> None:
         """Take one step of the random walk."""
         if self.device.diffusion > 0.0:
             step, *key = self.streams.draw(Purpose.DIFFUSION)
-            self.weights += self.device.diffusion * normal(self.shape, tuple(key), step=step)
+            self.persistent += self.device.diffusion * normal(self.shape, tuple(key), step=step)
             self._written()
 
     def reset(self, columns: np.ndarray, prob: float = 1.0) -> None:
@@ -102,12 +102,12 @@ class DigitalMatrix:
         fresh = self.device.reset_std * normal(self.shape, tuple(key), step=step)
         chosen = np.random.default_rng([*key, step]).random(self.shape) < prob
         chosen &= columns.astype(bool)
-        self.weights[chosen] = fresh[chosen]
+        self.persistent[chosen] = fresh[chosen]
         self._written()
 
     def clip(self, value: float) -> None:
         """Limit the weights to ``-value..value``."""
-        np.clip(self.weights, -value, value, out=self.weights)
+        np.clip(self.persistent, -value, value, out=self.persistent)
         self._written()
 
     def drift(self, delta_t: float) -> None:
@@ -117,12 +117,18 @@ class DigitalMatrix:
             return
         self.clock += delta_t / p.t_0
         self.version += 1
-        self.weights[:] = self._start * max(self.clock - self._since, 1.0) ** -p.nu
+        self.persistent[:] = self._start * max(self.clock - self._since, 1.0) ** -p.nu
+
+    @property
+    def drifts(self) -> bool:
+        """Whether time does anything to the weights."""
+        drift = getattr(self.device, "drift", None)
+        return drift is not None and drift.nu > 0.0
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything as plain arrays, by name."""
         return {
-            "persistent_weights": self.weights.copy(),
+            "persistent_weights": self.persistent.copy(),
             "decay_carry": self._carry.copy(),
             "drift_start": self._start.copy(),
             "drift_times": np.array([self._since, self.clock]),
@@ -131,7 +137,7 @@ class DigitalMatrix:
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` returned."""
         self.version += 1
-        self.weights[:] = state["persistent_weights"]
+        self.persistent[:] = state["persistent_weights"]
         self._carry[:], self._start[:] = state["decay_carry"], state["drift_start"]
         self._since, self.clock = (float(t) for t in state["drift_times"])
 
@@ -139,5 +145,5 @@ class DigitalMatrix:
         """Restart the drift, note the change."""
         self.version += 1
         if getattr(self.device, "drift", None) is not None:
-            self._start[:] = self.weights
+            self._start[:] = self.persistent
             self._since = self.clock

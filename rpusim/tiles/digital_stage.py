@@ -1,10 +1,12 @@
 r"""What a tile computes in digital before and after its analog product.
 
 .. math::
-    u = \mathrm{clip}(x, -r, r) / r, \qquad y = o\,s\,r\, a(u) + b
+    u = \mathrm{clip}(x, -r, r) / r, \qquad
+    y = o\,s\,r\,\alpha\,\Big(a(u) - \text{offset} \sum_j u_j\Big) + b
 
-with input range r, mapping scales s, learned output scales o and bias b; a line that carries an
-analog bias is driven by 1/r. Scales and bias may be of few bits: :math:`y = Q(o\,s\,r)\,a + Q(b)`.
+with input range r, mapping scales s, learned output scales o, bias b, and factors :math:`\alpha`
+and offset that correct for drift; a line that carries an analog bias is driven by 1/r. Scales and
+bias may be of few bits: :math:`y = Q(o\,s\,r\,\alpha)\,a + Q(b)`.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ class DigitalStage:
         The input range, if it is enabled.
     trainable : dict of str to ndarray
         The trainable arrays by name: bias, out_scaling, input_range.
+    neutral : ndarray of shape (2, out_size)
+        Factors of 1 and summands of 0.
     """
 
     def __init__(self, mapping: Mapping, settings: PrePostProcessingParameter) -> None:
@@ -50,8 +54,8 @@ class DigitalStage:
         self._quantiser: PeripheryQuantiser | None = None
         if isinstance(settings, PrePostProcessingParameterQuant) and settings.periph_quant.n_bits:
             self._quantiser = PeripheryQuantiser(settings.periph_quant)
-        self._neutral = np.zeros_like(mapping.digital)
-        self._neutral[0] = 1.0
+        self.neutral = np.zeros_like(mapping.digital)
+        self.neutral[0] = 1.0
         self._take_range(settings.input_range)
 
     def _take_range(self, settings: InputRangeParameter) -> None:
@@ -64,12 +68,18 @@ class DigitalStage:
     @property
     def _plain(self) -> bool:
         """Whether the product's kernel can scale and add the bias by itself."""
-        return self.range is None and self.mapping.out_scaling is None and self._quantiser is None
+        m = self.mapping
+        return (
+            self.range is None
+            and m.out_scaling is None
+            and self._quantiser is None
+            and not m.corrected
+        )
 
     @property
     def factors(self) -> np.ndarray:
         """Factors and summands that the product's kernel applies, shape (2, out_size)."""
-        return self.mapping.digital if self._plain else self._neutral
+        return self.mapping.digital if self._plain else self.neutral
 
     @property
     def learns_range(self) -> bool:
@@ -91,17 +101,34 @@ class DigitalStage:
         u, beyond = self.range.scale(x)
         return self.mapping.with_line(u, 1.0 / float(self.range.value[0])), beyond
 
-    def after(self, a: np.ndarray, training: bool) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the outputs, and before learned scales (None without) for their gradient."""
+    def after(
+        self, a: np.ndarray, u: np.ndarray, training: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the outputs, and before learned scales (None without) for their gradient.
+
+        Parameters
+        ----------
+        a, u : ndarray of shape (batch, out_size), (batch, lines)
+            Results of the product, and what went in.
+        training : bool
+            Whether quantisers learn from them.
+        """
         if self._plain:
             return a, None
+        a = a - self.excess(u) if self.mapping.offset != 0.0 else a
         unscaled = None if self.mapping.out_scaling is None else a * self._fixed_scales()
         total, bias = self.gain_and_offset(training)
         return (a * total + bias).astype(np.float32, copy=False), unscaled
 
+    def excess(self, u: np.ndarray) -> np.ndarray:
+        """Return what the offset of all weights adds to the results, shape (batch, 1)."""
+        total = np.add.reduce(u, axis=1, keepdims=True, dtype=np.float64)
+        return (self.mapping.offset * total).astype(np.float32)
+
     def _fixed_scales(self) -> np.ndarray:
         """Return the scales that are not learned output scales, shape (out_size,)."""
-        scales = self.mapping.scales
+        m = self.mapping
+        scales = m.scales * m.alpha if m.corrected else m.scales
         return scales if self.range is None else scales * self.range.value
 
     def gain_and_offset(self, training: bool) -> tuple[np.ndarray, np.ndarray]:

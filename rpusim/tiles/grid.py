@@ -10,13 +10,13 @@ from rpusim.errors import ShapeError, StateError
 from rpusim.pulses.plan import check_pairs
 from rpusim.tiles.arguments import as_rate, as_vectors
 from rpusim.tiles.grid_context import GridContext
-from rpusim.tiles.grid_products import MultiplyingGrid
+from rpusim.tiles.grid_time import AgeingGrid
 from rpusim.tiles.pairs import TileVectors
 
 __all__ = ["TileGrid"]
 
 
-class TileGrid(MultiplyingGrid):
+class TileGrid(AgeingGrid):
     r"""A matrix too large for one tile, on a grid of them.
 
     With the weights cut into blocks of inputs i and of outputs j,
@@ -131,10 +131,6 @@ class TileGrid(MultiplyingGrid):
     def post_update_step(self) -> None:
         """Let happen in each tile what happens once per step: diffusion, decay, clip, remap."""
         self._by_tile(lambda tile: tile.post_update_step())
-
-    def drift_weights(self, delta_t: float = 1.0) -> None:
-        """Let a time pass, in the unit of the device's ``drift.t_0``."""
-        self._by_tile(lambda tile: tile.drift_weights(delta_t))
 
     def reset_columns(self, start: int = 0, count: int = -1, prob: float = 1.0) -> None:
         """Reset `count` columns from `start` on, as `AnalogTile.reset_columns`."""

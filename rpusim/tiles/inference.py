@@ -13,8 +13,8 @@ from rpusim.inference import WeightClipType, WeightModifierType, WeightRemapType
 from rpusim.inference.limits import clip_limit, remapped
 from rpusim.inference.modify import modified
 from rpusim.kernels.streams import Purpose
-from rpusim.tiles.analog import AnalogTile
 from rpusim.tiles.context import ForwardContext
+from rpusim.tiles.programmable import ProgrammableTile
 from rpusim.tiles.settings import InferenceRPUConfig
 
 __all__ = ["InferenceTile"]
@@ -22,7 +22,7 @@ __all__ = ["InferenceTile"]
 NONE_DRAWN = -1
 
 
-class InferenceTile(AnalogTile):
+class InferenceTile(ProgrammableTile):
     r"""A tile whose weights are learned in digital, with a noisy copy of them in each forward.
 
     In training, products see :math:`\tilde W = M(W)` (`rpusim.inference.modify`), one copy for each
@@ -32,6 +32,10 @@ class InferenceTile(AnalogTile):
 
     After each step (`post_update_step`): diffusion and decay, clip, remap
     (`rpusim.inference.limits`).
+
+    `program_weights` puts the weights on devices, `drift_weights` lets them age: from then on
+    products see conductances with their errors, drift and read noise, compensated by `alpha`, and
+    no modified copy, in training mode as well. Learning, `set_weights` and `restore` go back to W.
 
     Parameters are those of `AnalogTile`; `rpu_config` is an `InferenceRPUConfig` (the default).
     """
@@ -66,6 +70,8 @@ class InferenceTile(AnalogTile):
 
     def _weights_for(self, training: bool) -> tuple[np.ndarray, Any]:
         settings, box = self.rpu_config.modifier, self.crossbar
+        if self.is_programmed:
+            return box.read()
         if not self._modifies or not (training or settings.enable_during_test):
             return box.weights, box.version
         if self._copy is None or self._copy[0] != box.version:
@@ -84,7 +90,8 @@ class InferenceTile(AnalogTile):
         self, u: np.ndarray, weights: np.ndarray, version: Any, is_test: bool, where: str
     ) -> tuple[np.ndarray, ForwardContext]:
         settings, box = self.rpu_config.modifier, self.crossbar
-        if not settings.per_batch_sample or weights is box.weights or not np.isfinite(u).all():
+        one_for_all = not settings.per_batch_sample or self.is_programmed
+        if one_for_all or weights is box.weights or not np.isfinite(u).all():
             return super()._read(u, weights, version, is_test, where)
         first = self._streams.peek(Purpose.FORWARD)
         results, contexts = [], []
@@ -115,7 +122,12 @@ class InferenceTile(AnalogTile):
     # ---------------------------------------------------------------- after a step
 
     def post_update_step(self) -> None:
-        """Diffuse, decay, clip and remap once; the next training forward sees a new copy."""
+        """Diffuse, decay, clip and remap once; the next training forward sees a new copy.
+
+        Nothing happens to programmed devices.
+        """
+        if self.is_programmed:
+            return
         super().post_update_step()
         config, box = self.rpu_config, self.crossbar
         if config.clip.type is not WeightClipType.NONE:

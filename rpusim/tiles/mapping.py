@@ -16,9 +16,9 @@ __all__ = ["Mapping"]
 class Mapping:
     r"""Scales and bias between logical weights and devices.
 
-    With mapping scales s, one for each output, and learned output scales o (one for all or one for
-    each, if there are any), the logical weights are :math:`s\,o\,W`. A bias is a digital vector, or
-    one more column of W that is driven by 1.
+    With mapping scales s, one for each output, learned output scales o (one for all or one for
+    each, if there are any), and a correction for drift, the logical weights are :math:`s\,o\,\alpha
+    (W - \text{offset})`. A bias is a digital vector, or one more column of W that is driven by 1.
 
     Parameters
     ----------
@@ -39,6 +39,10 @@ class Mapping:
         The digital bias, a view of it.
     out_scaling : ndarray of shape (1,) or (out_size,), or None
         o.
+    alpha : ndarray of shape (out_size,)
+        Correction of drift: a factor of each output.
+    offset : float
+        Correction of drift: what all weights have too much.
     """
 
     def __init__(self, out_size: int, in_size: int, bias: bool, settings: MappingParameter) -> None:
@@ -51,7 +55,13 @@ class Mapping:
         if settings.learn_out_scaling:
             count = out_size if settings.out_scaling_columnwise else 1
             self.out_scaling = np.ones(count, np.float32)
-        self.scaled = False
+        self.scaled = self.corrected = False
+        self.alpha, self.offset = np.ones(out_size, np.float32), 0.0
+
+    def correct(self, alpha: Any = 1.0, offset: float = 0.0) -> None:
+        """Correct the outputs for drift from now on."""
+        self.alpha[:], self.offset = alpha, float(offset)
+        self.corrected = self.offset != 0.0 or bool((self.alpha != 1.0).any())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,6 +90,8 @@ class Mapping:
         """
         if self.out_scaling is not None:
             d = d * (self.out_scaling if out_scaling is None else out_scaling)
+        if self.corrected:
+            d = d * self.alpha
         return d * self.scales if self.scaled else d
 
     def scaled_error(self, rate: float, d: np.ndarray) -> tuple[float, np.ndarray]:
@@ -99,13 +111,14 @@ class Mapping:
 
     def total(self) -> np.ndarray:
         """Return the factors between devices and logical weights, shape (out_size,)."""
-        if self.out_scaling is None:
-            return self.scales
-        return self.scales * self.out_scaling
+        total = self.scales if self.out_scaling is None else self.scales * self.out_scaling
+        return total * self.alpha if self.corrected else total
 
     def logical(self, w: np.ndarray, scaled: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """Return copies of weights and bias for the matrix `w` of the devices."""
-        changed = self.scaled or self.out_scaling is not None
+        if scaled and self.offset != 0.0:
+            w = w - np.float32(self.offset)
+        changed = self.scaled or self.corrected or self.out_scaling is not None
         w = w * self.total()[:, None] if scaled and changed else w.copy()
         if self.analog_bias:
             return np.ascontiguousarray(w[:, :-1]), w[:, -1].copy()

@@ -168,6 +168,8 @@ class PeripheralTile(Tile):
         u, _ = self._digital.before(x2, False)
         weights, _ = self._weights_for(False)
         moments = product_moments(self._forward.io, u, weights, self._forward.parameters)
+        if self._mapping.offset != 0.0:
+            moments = moments.behind(1.0, -self._digital.excess(u))
         return moments.behind(*self._digital.gain_and_offset(False))
 
     def _weights_for(self, training: bool) -> tuple[np.ndarray, Any]:

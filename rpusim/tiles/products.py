@@ -50,7 +50,7 @@ class MultiplyingTile(PeripheralTile):
         r, o = self.input_range, self.out_scaling
         weights, version = self._weights_for(not is_test)
         y, context = self._read(u, weights, version, is_test, where)
-        y, context.unscaled = self._digital.after(y, not is_test)
+        y, context.unscaled = self._digital.after(y, u, not is_test)
         context.x, context.beyond, context.training = x2, beyond, not is_test
         context.input_range, context.out_scaling = r, None if o is None else o.copy()
         self.last_forward = context
@@ -184,6 +184,8 @@ class MultiplyingTile(PeripheralTile):
         d2 = self._mapping.through_scales(d2, scaling)
         trains = context is None or context.training
         x = self._backward(d2, weights, first, key, where, mark, trains)
+        if self._mapping.offset != 0.0:
+            x = x - self._digital.excess(d2)
         self._streams.take(Purpose.BACKWARD, len(d2))
         self.stats.reads_backward += len(d2)
         return self._mapping.without_line(x)

@@ -71,6 +71,22 @@ def test_a_panel_product_sums_in_order_with_one_rounding_per_term(shape, lanes, 
             assert result[lane, i] == total
 
 
+@pytest.mark.parametrize("driven", [0, 1, 5, 10, 11, 80])
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_lines_that_are_not_driven_may_be_left_out(lanes, driven):
+    matrix, vectors = numbers(7, 33, 80), np.zeros((lanes, 80), np.float32)
+    chosen = np.random.default_rng(driven).permutation(80)[:driven]
+    for k, line in enumerate(chosen):  # a line is driven if any vector does
+        vectors[k % lanes, line] = numbers(8, driven, 1)[k, 0]
+    result = panel_product(matrix, vectors, False)
+    for lane in range(lanes):
+        for i in (0, 32):
+            total = np.float32(0.0)
+            for wij, xj in zip(matrix[i], vectors[lane], strict=True):
+                total = fma(wij, xj, total)
+            assert result[lane, i] == total
+
+
 def test_a_fused_multiply_add_rounds_once():
     a = np.float32(1.0 + 2.0**-12)
     assert fma(a, a, np.float32(-1.0)) == np.float32(2.0**-11 + 2.0**-24)

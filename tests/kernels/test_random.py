@@ -252,7 +252,7 @@ def test_restored_streams_continue_where_they_were():
     other.restore(streams.state())
     assert other.seed == streams.seed
     assert all(other.draw(p) == streams.draw(p) for p in PURPOSES)
-    with pytest.raises(StateError, match=r"rng_steps must have shape \(15,\), got \(3,\)"):
+    with pytest.raises(StateError, match=r"rng_steps must have shape \(16,\), got \(3,\)"):
         other.restore({**streams.state(), "rng_steps": np.zeros(3)})
 
 

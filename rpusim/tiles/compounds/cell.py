@@ -174,6 +174,11 @@ class Cell:
         """Let a time pass for every part."""
         self._each("drift", delta_t)
 
+    @property
+    def drifts(self) -> bool:
+        """Whether time does anything to a part."""
+        return any(part.drifts for part in self.parts)
+
     def clip(self, value: float) -> None:
         """Limit the weights of every part to ``-value..value``."""
         self._each("clip", value)

@@ -1,0 +1,128 @@
+"""A matrix of targets, and the devices that were programmed to hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rpusim.inference import BaseNoiseModel, ProgrammedDevices, ReadNoiseTime
+from rpusim.kernels.streams import Purpose
+from rpusim.tiles.digital import DigitalMatrix
+
+__all__ = ["ProgrammedMatrix"]
+
+NEVER = -1.0  # time of devices that have not drifted yet
+
+
+class ProgrammedMatrix(DigitalMatrix):
+    """Weights that are trained in digital, `persistent`, and what devices make of them, `weights`.
+
+    Parameters are those of `DigitalMatrix`. Until devices are programmed, and after any change of
+    the targets, the two are the same array.
+
+    Attributes
+    ----------
+    devices : ProgrammedDevices or None
+        The devices, if they are programmed.
+    time : float or None
+        When they were last read, in seconds after programming; None: not since.
+    on_restore : callable
+        Called when the devices are given up.
+    """
+
+    devices: ProgrammedDevices | None = None
+    time: float | None = None
+    on_restore: Callable[[], Any] = staticmethod(lambda: None)
+    _read = 0  # number of the last read
+
+    def program(self, model: BaseNoiseModel, exact: bool = False) -> None:
+        """Program devices to hold the targets; `exact`: they hold them already."""
+        old = self.devices
+        self.restore_targets()
+        w = self.persistent
+        self._take(ProgrammedDevices(model, w, self.streams, self.backend, exact, old), None, 0)
+
+    def drift_to(self, t: float) -> None:
+        """Let the devices be what they are at a time, and read them."""
+        if self.devices is not None:
+            self.devices.relax()
+            read = self.streams.peek(Purpose.READ)
+            self._take(self.devices, t, read, self.devices.weights(t))
+
+    def read(self) -> tuple[np.ndarray, Any]:
+        """Return what a product sees now, and a mark that changes with it."""
+        devices = self.devices
+        if devices is None or self.time is None:
+            return self.weights, self.version
+        if devices.model.read_noise is not ReadNoiseTime.PER_CALL:
+            return self.weights, self.version
+        read = self.streams.peek(Purpose.READ)
+        return devices.weights(self.time), (self.version, read)
+
+    def conductances(self) -> tuple[np.ndarray, Mapping[str, Any]] | None:
+        """Return the conductances that make the present weights, and what converts them back."""
+        if self.devices is None:
+            return None
+        return self.devices.conductances(self.time, step=self._read), self.devices.params
+
+    def restore_targets(self) -> None:
+        """Give up the devices: the targets are seen again."""
+        if self.devices is not None:
+            self.devices, self.time, self.weights = None, None, self.persistent
+            self.version += 1
+            self.on_restore()
+
+    @property
+    def drifts(self) -> bool:
+        """Whether time does anything: once devices are programmed, yes."""
+        return True
+
+    def hidden_parameters(self) -> dict[str, np.ndarray]:
+        """Return what each programmed device carries, by name; nothing without them."""
+        return {} if self.devices is None else self.devices.hidden_parameters()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return everything as plain arrays, by name."""
+        none, devices = np.zeros((0, *self.shape), np.float32), self.devices
+        return {
+            **super().state(),
+            "programmed_conductances": none if devices is None else devices.programmed.copy(),
+            "drift_coefficients": none if devices is None else devices.coefficients.copy(),
+            "inference_time": np.array(NEVER if self.time is None else self.time),
+            "last_read": np.array(self._read),
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Continue from what `state` returned; the caller has checked names and shapes."""
+        self.restore_targets()
+        super().restore(state)
+
+    def restore_devices(self, state: Mapping[str, np.ndarray], model: BaseNoiseModel) -> None:
+        """Continue with the devices of a state, if it has some."""
+        names = ("programmed_conductances", "drift_coefficients")
+        programmed, coefficients = (np.asarray(state[name], np.float32) for name in names)
+        if not len(programmed):
+            return
+        devices = ProgrammedDevices.restored(
+            model, self.persistent, programmed, coefficients, self.streams, self.backend
+        )
+        t = float(state["inference_time"])
+        self._take(devices, None if t == NEVER else t, int(state["last_read"]))
+
+    def _take(
+        self,
+        devices: ProgrammedDevices,
+        time: float | None,
+        read: int,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        """See these devices from now on, at a time, by the read of a number."""
+        self.devices, self.time, self._read = devices, time, read
+        self.weights = devices.weights(time, read) if weights is None else weights
+        self.version += 1
+
+    def _written(self) -> None:
+        self.restore_targets()
+        super()._written()
