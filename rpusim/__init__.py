@@ -93,7 +93,7 @@ from rpusim.periphery import (
     WeightNoiseType,
     WeightQuantConfig,
 )
-from rpusim.pulses import PulseType, UpdateParameters
+from rpusim.pulses import CountLRFeedbackPolicy, PulseType, UpdateParameters
 from rpusim.tiles import (
     AnalogTile,
     BackwardMode,
@@ -182,6 +182,7 @@ __all__ = [
     # pulses
     "UpdateParameters",
     "PulseType",
+    "CountLRFeedbackPolicy",
     # periphery
     "IOParameters",
     "IOParametersIRDropT",

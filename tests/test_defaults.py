@@ -216,6 +216,7 @@ ADDED: dict = {
 ADDED_MEMBERS = {
     ("PulseType", "MEAN_FIELD"): "the limit of ever smaller steps",
     ("InputRangeCalibrationType", "MSE"): "the range of least error",
+    ("WeightModifierType", "NOISE_MODEL"): "copies by the noise model of the tile",
 }
 
 #: enumerations of rpusim's own

@@ -14,7 +14,7 @@ from rpusim.presets import Preset, preset_names
 from tests.test_defaults import public_configs, value_of
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "presets.json").read_text())
-OWN = {"FloatingPoint": "the exact tile; the reference's FloatingPointPreset is another thing"}
+OWN = {"FloatingPoint": "the exact tile; its products and its updates"}
 SHARED = [name for name in preset_names() if name in GOLDEN["presets"]]
 SINGLE = [name for name in SHARED if GOLDEN["presets"][name]["base"] == "SingleRPUConfig"]
 
@@ -26,6 +26,7 @@ def expected(name):
         other: lambda *, n=other, **c: expected(n).replace(**c) for other in GOLDEN["presets"]
     }
     classes |= public_configs()
+    classes["TorchInferenceRPUConfig"] = rs.InferenceRPUConfig  # one class of ours for both
     return value_of({"$class": record["base"], **record["changes"]}, classes)
 
 

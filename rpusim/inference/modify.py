@@ -15,6 +15,7 @@ DISCRETIZE_ADD_NORMAL :math:`Q_\Delta(w) + \sigma a_\max z`
 POLY                  :math:`w + \sigma a_\max P(a)\,z`, with :math:`P(a) = c_0 + c_1 a + \dots`
 PROG_NOISE            :math:`\mathrm{sign}(w)\,\big|w + \sigma a_\max P(a)\,z / g_\max\big|`
 PCM_NOISE             see `rpusim.inference.pcm_noise`
+NOISE_MODEL           :math:`w + \sigma\,(\alpha_t w_t - w)`, see `rpusim.inference.device_noise`
 ====================  =========================================================================
 
 :math:`Q_\Delta(v) = \Delta\,\mathrm{rint}(v / \Delta)` rounds halves to even, or stochastically
@@ -34,6 +35,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rpusim.inference.device_noise import device_noise
+from rpusim.inference.noise_models import BaseNoiseModel
 from rpusim.inference.pcm_noise import PCM_COEFFS, pcm_noise
 from rpusim.inference.rows import fill_normals, fill_polynomial, fill_uniforms
 from rpusim.inference.settings import WeightModifierParameter, WeightModifierType
@@ -63,6 +66,7 @@ def modified(
     backend: str = "cpu",
     bias_column: bool = False,
     sample: int | None = None,
+    model: BaseNoiseModel | None = None,
 ) -> np.ndarray:
     """Return a modified copy of a matrix of weights.
 
@@ -82,6 +86,8 @@ def modified(
         Whether the last column stays exact even if `copy_last_column` is not set.
     sample : int, optional
         Number of the vector that the copy is for, with `per_batch_sample`.
+    model : BaseNoiseModel, optional
+        That of NOISE_MODEL.
 
     Returns
     -------
@@ -105,6 +111,10 @@ def modified(
         return w.copy()
     if kind is WeightModifierType.PCM_NOISE:
         out = pcm_noise(w, settings, largest, draw, backend)
+    elif kind is WeightModifierType.NOISE_MODEL and model is not None:
+        out = w.copy()
+        used = out[:, :-1] if spared else out
+        used[:] = device_noise(used, settings, model, draw, backend)
     else:
         out = _noisy(w, settings, largest, draw, backend)
     if settings.pdrop > 0.0:

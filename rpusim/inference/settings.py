@@ -29,6 +29,7 @@ class WeightModifierType(Choice):
     PROG_NOISE = "ProgNoise"
     DROP_CONNECT = "DropConnect"
     COPY = "Copy"
+    NOISE_MODEL = "NoiseModel"
 
 
 class WeightClipType(Choice):
@@ -74,7 +75,9 @@ class WeightModifierParameter(Config):
     )
     g_max: float = param(25.0, above=0.0, unit="uS", doc="conductance of the largest weight")
     pcm_zero_thres: float = param(0.0, low=0.0, doc="PCM_NOISE: below, a device counts as reset")
-    pcm_t_inference: float = param(0.0, low=0.0, unit="s", doc="PCM_NOISE: time since programming")
+    pcm_t_inference: float = param(
+        0.0, low=0.0, unit="s", doc="PCM_NOISE, NOISE_MODEL: time since programming"
+    )
     pcm_prob_at_reset: float = param(0.0, low=0.0, high=1.0, doc="PCM_NOISE: devices stuck at 0")
     pcm_prob_at_gmax: float = param(0.0, low=0.0, high=1.0, doc="PCM_NOISE: stuck at g_max")
     pcm_prob_at_random: float = param(0.0, low=0.0, high=1.0, doc="PCM_NOISE: stuck anywhere")

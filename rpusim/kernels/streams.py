@@ -5,6 +5,8 @@ key, and a counter of its own that says how often the tile has done that; both a
 tile, so that a restored run continues with the draws that the interrupted one would have made.
 """
 
+import contextlib
+
 import numpy as np
 
 from rpusim.errors import ConfigError, StateError
@@ -121,6 +123,16 @@ class Streams:
         """Return the same for a step that was drawn before."""
         k0, k1 = self.key(purpose)
         return step & MASK, k0, k1 ^ (step >> 32)
+
+    @contextlib.contextmanager
+    def seeded(self, rng):
+        """Return a context in which draws come from another seed; then they go on as before."""
+        before = self.state()
+        self.restore(Streams(rng).state())
+        try:
+            yield
+        finally:
+            self.restore(before)
 
     def state(self):
         """Return the counters and the seed as plain arrays."""

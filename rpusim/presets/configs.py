@@ -18,6 +18,7 @@ __all__ = [
     "StandardIOParameters",
     "PresetUpdateParameters",
     "FloatingPoint",
+    "FloatingPointPreset",
     "ReRamESPreset",
     "ReRamSBPreset",
     "CapacitorPreset",
@@ -58,6 +59,14 @@ FloatingPoint = Preset(
     "FloatingPoint",
     FloatingPointRPUConfig,
     "Exact products and updates: what the others aspire to.",
+)
+
+FloatingPointPreset = Preset(
+    "FloatingPointPreset",
+    InferenceRPUConfig,
+    "A tile for inference with exact products, of any size: for weight errors alone.",
+    mapping=lambda: MappingParameter(max_input_size=0, max_output_size=0),
+    forward=lambda: IOParameters(is_perfect=True),
 )
 
 

@@ -3,7 +3,7 @@
 from rpusim.config import Choice, Config, param
 from rpusim.errors import ConfigError
 
-__all__ = ["PulseType", "UpdateParameters"]
+__all__ = ["CountLRFeedbackPolicy", "PulseType", "UpdateParameters"]
 
 
 class PulseType(Choice):
@@ -16,6 +16,14 @@ class PulseType(Choice):
     MEAN_COUNT = "MeanCount"
     DETERMINISTIC_IMPLICIT = "DeterministicImplicit"
     MEAN_FIELD = "MeanField"
+
+
+class CountLRFeedbackPolicy(Choice):
+    """A part of the established vocabulary that nothing reads, here or there."""
+
+    NONE = "None"
+    PAST_MOMENTUM = "PastMomentum"
+    EXTERN = "Extern"
 
 
 class UpdateParameters(Config):

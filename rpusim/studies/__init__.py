@@ -1,7 +1,8 @@
-"""Studies of devices (response, symmetry point, states, noise, fits) and training; pictures."""
+"""Studies of devices (response, symmetry point, noise, fits), training, inference; pictures."""
 
 from rpusim.studies.digits import Dataset, load_digits
 from rpusim.studies.fitting import Fit, fit, read_pulse_csv
+from rpusim.studies.inference_sweep import InferenceSweep, accuracy, inference_sweep
 from rpusim.studies.number_of_states import NumberOfStates, number_of_states
 from rpusim.studies.optional import MissingPackage
 from rpusim.studies.portrait import portrait
@@ -34,6 +35,9 @@ __all__ = [
     "fit",
     "Fit",
     "read_pulse_csv",
+    "inference_sweep",
+    "InferenceSweep",
+    "accuracy",
     "load_digits",
     "Dataset",
     "train_classifier",

@@ -83,8 +83,9 @@ class InferenceTile(ProgrammableTile):
         """Return the copy of number `step` of the present weights."""
         key, settings = self._streams.key(Purpose.MODIFY), self.rpu_config.modifier
         bias = self._mapping.analog_bias and settings.copy_last_column
-        settings = settings.replace(copy_last_column=False)
-        return modified(self.crossbar.weights, settings, key, step, self.backend, bias, sample)
+        settings, w = settings.replace(copy_last_column=False), self.crossbar.weights
+        model = self.rpu_config.noise_model
+        return modified(w, settings, key, step, self.backend, bias, sample, model)
 
     def _read(
         self, u: np.ndarray, weights: np.ndarray, version: Any, is_test: bool, where: str

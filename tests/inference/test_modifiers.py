@@ -305,7 +305,7 @@ def test_the_copy_follows_a_naive_loop(name, shape):
 
 
 def test_every_type_is_tested():
-    tested = {settings["type"] for settings in KINDS.values()} | {"NONE"}
+    tested = {settings["type"] for settings in KINDS.values()} | {"NONE", "NOISE_MODEL"}
     assert tested == {kind.name for kind in WeightModifierType}
 
 
