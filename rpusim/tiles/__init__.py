@@ -36,7 +36,7 @@ from rpusim.tiles.grid_context import GridContext, GridGradients
 from rpusim.tiles.grid_layout import exceeds
 from rpusim.tiles.inference import InferenceTile
 from rpusim.tiles.ledger import Ledger, UpdateReport
-from rpusim.tiles.programming import ProgrammingResult
+from rpusim.tiles.programming_job import ProgrammingResult
 from rpusim.tiles.readout import Readout
 from rpusim.tiles.settings import (
     BackwardMode,

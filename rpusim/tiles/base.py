@@ -163,15 +163,17 @@ class Tile:
         return self._write(self._mapping.physical(weights, bias, apply_weight_scaling, now, where))
 
     def program_weights(
-        self, weights: Any = None, bias: Any = None, **options: Any
+        self, weights: Any = None, bias: Any = None, *, method: str = "fixed_inputs", **options: Any
     ) -> ProgrammingResult:
-        """Program the devices by pulses, reading in between, until products are as they should be.
+        """Program the devices by pulses, reading in between, until they are as they should be.
 
-        Logical weights and bias; what is not given stays as it is. Options are those of
-        `rpusim.tiles.programming.program_by_pulses`: `tolerance`, `learning_rate` and more.
+        Logical weights and bias; what is not given stays as it is. Options are those of the method:
+        "fixed_inputs", products with known inputs (`rpusim.tiles.programming.program_by_pulses`);
+        "write_verify", each device by itself (`rpusim.tiles.write_verify.program_by_verifying`);
+        "gradient", random inputs (`rpusim.tiles.gradient_programming.program_by_gradient`).
         """
         where = f"{type(self).__name__}.program_weights"
-        return program(self, weights, bias, True, where, options)
+        return program(self, weights, bias, True, where, {"method": method, **options})
 
     @property
     def mapping_scales(self) -> np.ndarray:

@@ -12,10 +12,12 @@ from rpusim.devices.summary import DeviceSummary, summary
 from rpusim.errors import ShapeError, StateError
 from rpusim.tiles.arguments import as_matrix
 from rpusim.tiles.grid_base import GridBase, silent_tiles
-from rpusim.tiles.programming import ProgrammingResult
+from rpusim.tiles.programming_job import ProgrammingResult
 from rpusim.tiles.readout import Readout
 
 __all__ = ["GridWeights"]
+
+SUMS = ("pulses", "reads", "clipped")  # of results of programming
 
 
 class GridWeights(GridBase):
@@ -28,7 +30,7 @@ class GridWeights(GridBase):
         options |= {"realistic": realistic}
         held = self._by_place(
             lambda i, j: self.tiles[i][j].get_weights(
-                apply_weight_scaling, **self._options(i, options)
+                apply_weight_scaling, **self._options(i, j, options)
             )
         )
         bias = None if self.bias is None else self.bias.copy()
@@ -58,7 +60,7 @@ class GridWeights(GridBase):
         """
         read = self._by_place(
             lambda i, j: self.tiles[i][j].read_weights(
-                apply_weight_scaling, **self._options(i, options)
+                apply_weight_scaling, **self._options(i, j, options)
             )
         )
         weights, errors = (
@@ -72,20 +74,24 @@ class GridWeights(GridBase):
         return Readout(weights, bias, errors, error, max(r.vectors for c in read for r in c))
 
     def program_weights(
-        self, weights: Any = None, bias: Any = None, **options: Any
+        self, weights: Any = None, bias: Any = None, *, method: str = "fixed_inputs", **options: Any
     ) -> ProgrammingResult:
         """Program the devices by pulses, tile after tile, as `AnalogTile.program_weights`.
 
-        Of the result, `pulses` and `clipped` are sums, `success` is that of all tiles; the rest is
-        that of the tile with the largest error.
+        Of the result, `pulses`, `reads` and `clipped` are sums, `success` is that of all tiles,
+        `failed` that of all devices; the rest is that of the tile with the largest error.
         """
-        results = self._write("program_weights", weights, bias, options)
+        results = self._write("program_weights", weights, bias, {"method": method, **options})
         worst = max(results, key=lambda result: (not result.success, result.error))
+        failed = None
+        if worst.failed is not None:
+            each = dict(zip(self.layout.places, results, strict=True))
+            failed = self.layout.devices(self._by_place(lambda i, j: each[i, j].failed))
         return dataclasses.replace(
             worst,
             success=all(result.success for result in results),
-            pulses=sum(result.pulses for result in results),
-            clipped=sum(result.clipped for result in results),
+            failed=failed,
+            **{name: sum(getattr(r, name) for r in results) for name in SUMS},
         )
 
     def _write(self, method: str, weights: Any, bias: Any, options: dict[str, Any]) -> list[Any]:
@@ -105,17 +111,21 @@ class GridWeights(GridBase):
                 line = b is not None and self.layout.has_line(i)
                 column = b[self.layout.rows[j]] if b is not None and line else None
                 call = getattr(self.tiles[i][j], method)
-                results.append(call(own, column, **self._options(i, options)))
+                results.append(call(own, column, **self._options(i, j, options)))
         self._warn_clipped(self.stats.weights_clipped - before)
         if b is not None and self.bias is not None:
             self.bias[:] = b
         return results
 
-    def _options(self, i: int, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return options for the tiles of an input block: their parts of vectors to read with."""
-        if options.get("x_values") is None:
-            return dict(options)
-        return {**options, "x_values": np.asarray(options["x_values"])[..., self.layout.cols[i]]}
+    def _options(self, i: int, j: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options for one tile: its parts of vectors to read with, and of matrices."""
+        own = dict(options)
+        if own.get("x_values") is not None:
+            own["x_values"] = np.asarray(own["x_values"])[..., self.layout.cols[i]]
+        start = own.get("w_init")
+        if start is not None and np.shape(start) == self.layout.device_shape:
+            own["w_init"] = self.layout.device_block(np.asarray(start), i, j)
+        return own
 
     @property
     def mapping_scales(self) -> np.ndarray:

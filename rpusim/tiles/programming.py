@@ -13,53 +13,23 @@ any X. Noise of the reads leaves :math:`\langle |E| \rangle = \sigma \sqrt{2 / \
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from rpusim.errors import DataError, RpusimError, warn_caller
-from rpusim.kernels.random import uniforms
-from rpusim.kernels.streams import Purpose
-from rpusim.tiles.arguments import as_matrix, as_rate, as_size, as_vectors
+from rpusim.config import nearest
+from rpusim.errors import ConfigError, DataError, RpusimError
+from rpusim.tiles.arguments import as_rate, as_size, as_vectors
+from rpusim.tiles.gradient_programming import program_by_gradient
+from rpusim.tiles.programming_job import Job, ProgrammingResult, as_positive
 from rpusim.tiles.readout import hadamard, largest_input
+from rpusim.tiles.write_verify import program_by_verifying
 
-__all__ = ["ProgrammingResult", "program", "program_by_pulses"]
+__all__ = ["METHODS", "ProgrammingResult", "program", "program_by_pulses"]
 
 LONG = 10.0  # times the iterations in which an error shrinks to 1/e
-
-
-@dataclasses.dataclass(frozen=True)
-class ProgrammingResult:
-    """What became of programming a tile by pulses.
-
-    Attributes
-    ----------
-    success : bool
-        Whether the last error that was read is below the tolerance.
-    iterations : int
-        Updates.
-    error : float
-        The last error, as a mean over all outputs, relative to the largest target output.
-    noise_floor : float
-        The same of the noise of one read, measured after a failure; NaN after a success.
-    pulses : int
-        Pulses that the devices received.
-    clipped : int
-        Target weights beyond the devices' bounds, which were aimed at instead.
-    history : ndarray of shape (iterations + 1,)
-        The error before each update, and the last one.
-    """
-
-    success: bool
-    iterations: int
-    error: float
-    noise_floor: float
-    pulses: int
-    clipped: int
-    history: np.ndarray
 
 
 def program_by_pulses(
@@ -92,7 +62,8 @@ def program_by_pulses(
     w_init : float or array_like of shape (rows, cols)
         The devices start uniformly within ``-w_init..w_init``, or at these weights.
     on_iteration : callable, optional
-        Called with the number of updates done and the error after each read.
+        Called with the number of updates done and the error after each read; if it returns True,
+        that was the last.
 
     Returns
     -------
@@ -125,34 +96,33 @@ def program_by_pulses(
     >>> (result.success, result.error < 0.01)
     (True, True)
     """
-    where = f"{type(tile).__name__}.program_weights"
-    box = tile._pulsed()
-    low, high = box.weight_range()
-    wanted = box.weights.copy() if target is None else as_matrix(target, box.shape, where)
-    goal = np.clip(wanted, low, high)
+    job = Job(tile, target, w_init, on_iteration, limited=True)
+    where = job.where
     x = _inputs(tile, x_values, where)
-    rate = _positive(learning_rate, f"{where}: learning_rate") / _largest_eigenvalue(tile, x)
+    rate = as_positive(learning_rate, f"{where}: learning_rate") / _largest_eigenvalue(tile, x)
     last = as_size(max_iter, f"{where}: max_iter")
     tolerance = as_rate(tolerance, f"{where}: tolerance")
-    start = _start(tile, w_init, where)
-    clipped = tile._count_clipped(int((goal != wanted).sum()), goal.size)
-    before = tile.stats.pulses
-    tile._write(start, "weights to start from")
-    loop = _Loop(tile, x, goal)
-    window = math.ceil(LONG / learning_rate)
+    job.begin()
+    loop, window = _Loop(tile, x, job.goal), math.ceil(LONG / learning_rate)
     for done in range(last + 1):
         error = loop.read()
-        if on_iteration is not None:
-            on_iteration(done, error)
-        if error < tolerance or done == last or loop.is_stuck(window):
+        enough = job.note(error)
+        if enough or error < tolerance or done == last or _is_stuck(job.history, window):
             break
         tile.update(x, loop.error_of_weights(), rate)
-    success, floor = error < tolerance, math.nan
-    if not success:
-        floor = loop.noise_floor()
-        _warn(where, done, error, tolerance, floor)
-    pulses = tile.stats.pulses - before
-    return ProgrammingResult(success, done, error, floor, pulses, clipped, np.array(loop.history))
+    if error < tolerance:
+        return job.result(True, math.nan)
+    floor = loop.noise_floor()
+    job.warn(tolerance, floor, "the largest output")
+    return job.result(False, floor)
+
+
+#: Ways to program: with fixed inputs, device by device, or against the error of random products.
+METHODS: dict[str, Callable[..., ProgrammingResult]] = {
+    "fixed_inputs": program_by_pulses,
+    "write_verify": program_by_verifying,
+    "gradient": program_by_gradient,
+}
 
 
 def program(
@@ -171,16 +141,22 @@ def program(
     where : str
         Named in errors.
     options : dict
-        Parameters of `program_by_pulses`.
+        The `method`, one of `METHODS`, and its parameters.
     """
     now, mapping = tile._pulsed().weights, tile._mapping
+    method = options.pop("method", "fixed_inputs")
+    if not isinstance(method, str) or method not in METHODS:
+        raise ConfigError(
+            f"{where}: method must be one of {', '.join(METHODS)}, got {method!r}"
+            f"{nearest(method, METHODS) or '.'}"
+        )
     if weights is None and bias is None:
-        return program_by_pulses(tile, **options)
+        return METHODS[method](tile, **options)
     before = mapping.state()
     w = mapping.logical(now, scaled)[0] if weights is None else weights
     target = mapping.physical(w, bias, scaled, now, where)
     try:
-        return program_by_pulses(tile, target, **options)
+        return METHODS[method](tile, target, **options)
     except (RpusimError, TypeError):
         mapping.restore(before)
         raise
@@ -195,23 +171,16 @@ class _Loop:
         self._scale = float(np.abs(product).max()) or 1.0
         bias = 0.0 if tile.bias is None else tile.bias
         self._wanted = (product + bias).astype(np.float32)
-        self.history: list[float] = []
 
     def read(self) -> float:
-        """Read the tile; return the error, and keep it and the differences."""
+        """Read the tile; return the error, and keep the differences."""
         self.difference = self._tile.forward(self._x, is_test=True) - self._wanted
-        self.history.append(self._mean(self.difference))
-        return self.history[-1]
+        return self._mean(self.difference)
 
     def error_of_weights(self) -> np.ndarray:
         """Return the differences such that an update moves logical weights by them."""
         o = self._tile._mapping.out_scaling  # update follows the gradient, which has o once more
         return self.difference if o is None else self.difference / np.where(o == 0.0, 1.0, o * o)
-
-    def is_stuck(self, window: int) -> bool:
-        """Return whether the last `window` errors are no better than those before them."""
-        past = self.history
-        return len(past) >= 2 * window and sum(past[-window:]) >= sum(past[-2 * window : -window])
 
     def noise_floor(self) -> float:
         """Return the mean error that reads of the target itself would show: it is measured."""
@@ -240,31 +209,6 @@ def _largest_eigenvalue(tile: Any, x: np.ndarray) -> float:
     return float(np.linalg.norm(known, 2)) ** 2
 
 
-def _start(tile: Any, w_init: Any, where: str) -> np.ndarray:
-    shape = tile.crossbar.shape
-    if np.ndim(w_init) > 0:
-        return as_matrix(w_init, shape, f"{where}: w_init")
-    width = as_rate(w_init, f"{where}: w_init")
-    step = tile._streams.take(Purpose.INITIALISE) + 1  # 0 were those of a new tile
-    return width * (2.0 * uniforms(shape, tile._streams.key(Purpose.INITIALISE), step=step) - 1.0)
-
-
-def _positive(value: Any, where: str) -> float:
-    rate = as_rate(value, where, "a number > 0")
-    if rate == 0.0:
-        raise DataError(f"{where} must be a number > 0, got {value!r}.")
-    return rate
-
-
-def _warn(where: str, done: int, error: float, tolerance: float, floor: float) -> None:
-    reason = (
-        "the noise of the reads alone"
-        if floor >= tolerance
-        else "more iterations, or devices with finer steps or wider bounds, may help: the noise of "
-        "the reads alone"
-    )
-    warn_caller(
-        f"{where}: tolerance {tolerance:g} was not reached in {done} iterations, the error is "
-        f"{error:.3g} of the largest output; {reason} makes {floor:.3g}.",
-        UserWarning,
-    )
+def _is_stuck(past: list[float], window: int) -> bool:
+    """Return whether the last `window` errors are no better than those before them."""
+    return len(past) >= 2 * window and sum(past[-window:]) >= sum(past[-2 * window : -window])

@@ -18,6 +18,7 @@ from rpusim.pulses.mean_field import mean_field_rows
 from rpusim.pulses.plan import check_pairs, plan
 from rpusim.pulses.settings import PulseType, UpdateParameters
 from rpusim.pulses.trains import STOCHASTIC, chunks, coincide, count_product, trains
+from rpusim.pulses.verify import pulse_places
 from rpusim.pulses.walk import walk_plainly, walk_rows
 from rpusim.tiles.ledger import UpdateReport
 
@@ -112,6 +113,33 @@ class Pulser:
                 split(count, w.shape[0], work, *sides, *counts)
         report.pulses_up, report.pulses_down = np.add.reduce(total).tolist()
         return report
+
+    def pulse(self, crossbar: Any, places: np.ndarray, rises: np.ndarray) -> UpdateReport:
+        """Send one pulse to each of some devices, without trains.
+
+        Parameters
+        ----------
+        crossbar : Crossbar
+            Whose devices they are.
+        places : ndarray of int64
+            Their numbers, row by row, no two the same.
+        rises : ndarray of bool
+            Whether the pulse goes up, for each of `places`.
+        """
+        step = crossbar.streams.take(Purpose.UPDATE_BATCH)
+        _, _, k0, k1 = crossbar.streams.keys(UPDATE_KEYS, step >> 32).tolist()
+        rows = kernel(pulse_places, self._backend, **self._law._asdict())
+        args = (places, rises, crossbar.persistent, crossbar.planes, crossbar._model)
+        with np.errstate(all="ignore"):  # of laws in plain Python
+            split(rows, len(places), PER_DEVICE * len(places), *args, step & MASK, k0, k1)
+        hits = np.zeros(crossbar.shape, np.uint8)
+        hits.flat[places] = 1
+        crossbar.touched(hits)
+        if crossbar._counts.size:
+            for counts, chosen in zip(crossbar._counts, (rises, ~rises), strict=True):
+                counts.flat[places[chosen]] += 1
+        up = int(np.count_nonzero(rises))
+        return UpdateReport(pulses_up=up, pulses_down=len(places) - up)
 
     def _kernel(self, meet: Callable[..., Any]) -> Callable[..., int]:
         """Return the kernel over rows for one way in which trains coincide."""
