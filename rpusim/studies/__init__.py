@@ -6,6 +6,7 @@ from rpusim.studies.inference_sweep import InferenceSweep, accuracy, inference_s
 from rpusim.studies.number_of_states import NumberOfStates, number_of_states
 from rpusim.studies.optional import MissingPackage
 from rpusim.studies.portrait import portrait
+from rpusim.studies.programming_budget import ProgrammingBudget, programming_budget
 from rpusim.studies.programming_map import ProgrammingMap, programming_map
 from rpusim.studies.report import write_report
 from rpusim.studies.response import Response, response
@@ -30,6 +31,8 @@ __all__ = [
     "scatter_of",
     "Scatter",
     "portrait",
+    "programming_budget",
+    "ProgrammingBudget",
     "programming_map",
     "ProgrammingMap",
     "fit",
