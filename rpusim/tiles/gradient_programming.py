@@ -21,8 +21,8 @@ and converters included, is part of the error. Stuck devices are made up for by 
 are correlated, as real ones are (`x_values`): what is descended to is the least-squares solution
 around them.
 
-Source: Büchel et al., IEEE JETCAS 13 (2023), doi 10.1109/JETCAS.2023.3330449, for the idea; step
-size, stop rule and dead zone here are not theirs.
+Source: Büchel et al., IEEE JETCAS 13 (2023), arXiv 2305.16647, for the idea; step size, stop rule
+and dead zone here are not theirs.
 """
 
 from __future__ import annotations
