@@ -33,7 +33,8 @@ class ProgrammingResult:
         output. With "write_verify" the same of devices and weights; with "gradient" the rms of the
         products' errors relative to that of the products.
     noise_floor : float
-        The same of the noise of one read, measured after a failure; NaN after a success.
+        The same of the noise of one read, measured (with "write_verify": computed) after a failure;
+        NaN after a success.
     pulses : int
         Pulses that the devices received.
     clipped : int

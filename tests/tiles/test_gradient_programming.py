@@ -120,6 +120,21 @@ def test_clipped_inputs_do_not_change_the_rate(top):
     assert abs(np.mean(ends) - rate) < Z * error
 
 
+def test_weights_of_all_scales_and_the_bias_are_corrected_by_the_same_fraction():
+    rate, batch, bias = 0.5, 20_000, np.linspace(-0.5, 0.5, 6)
+    target = SMALL * np.array([1, 2, 3, 4, 5, 0.2])[:, None]
+    mapping = dict(digital_bias=False, weight_scaling_omega=0.5, weight_scaling_columnwise=True)
+    tile = made(update=EXACT, shape=(6, 5), bias=True, learn_out_scaling=True, **mapping)
+    options = dict(learning_rate=rate, batch=batch, w_init=0.0, tolerance=0.0, max_iter=1)
+    tile.program_weights(target, bias, method="gradient", **options)
+    assert np.ptp(tile.mapping_scales) > 0.5
+    found, whole = np.column_stack(tile.get_weights()), np.column_stack([target, bias])
+    # D scatters by at most the norm of a row times sqrt(2 / (B s))
+    norm = np.linalg.norm(whole, axis=1, keepdims=True)
+    allowed = Z * rate * norm * math.sqrt(2.0 / (batch * VARIANCE))
+    assert (np.abs(found - rate * whole) < allowed).all()
+
+
 @pytest.mark.parametrize(("cols", "batch"), [(200, 4), (10, 64)])
 def test_the_rate_of_its_own_converges_for_any_size(cols, batch):
     tile = made(update=EXACT, shape=(5, cols), rng=2)
