@@ -71,6 +71,7 @@ from rpusim.inference import (
 )
 from rpusim.kernels.backend import get_num_threads, set_num_threads
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
+from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
 from rpusim.periphery import (
     ActivationQuantConfig,
     AnalogMVType,
@@ -283,4 +284,7 @@ __all__ = [
     "testing",
     "calibrate_input_ranges",
     "InputRangeCalibrationType",
+    "fusion_export",
+    "fusion_import",
+    "FusionExport",
 ]

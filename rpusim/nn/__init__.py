@@ -4,6 +4,7 @@ from rpusim.nn.activations import LogSoftmax, ReLU, Sigmoid, Tanh
 from rpusim.nn.batches import batches
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.containers import Sequential
+from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
 from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
 from rpusim.nn.losses import cross_entropy, mse, nll
 from rpusim.nn.module import Module
@@ -31,6 +32,9 @@ __all__ = [
     "calibrate_input_ranges",
     "InputRangeCalibrationType",
     "programmed",
+    "fusion_export",
+    "fusion_import",
+    "FusionExport",
     "Parameter",
     "TileParameter",
     "AnalogParameter",
