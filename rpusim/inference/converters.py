@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 SMALLEST = 1e-7  # largest weight of a tile that holds none
+TINIEST = 1e-30  # weight that may stand for all, in single precision
 
 
 class LinearMap(NamedTuple):
