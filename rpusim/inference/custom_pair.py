@@ -91,8 +91,8 @@ class CustomPairConductanceConverter(PairConverter):
 
     def to_devices(self, weights: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Return what the tables say."""
-        scale = self.scale(weights, float(np.abs(self._sums()).max()))
-        u = weights * (scale / np.abs(self._sums()).max())
+        unit = self.scale(weights, 1.0)
+        u, scale = weights * unit, unit * float(np.abs(self._sums()).max())
         g = np.stack([np.interp(u, self.node_weights, table) for table in self.g_lst])
         return g.astype(weights.dtype), {"scale_ratio": scale, "f_lst": list(self.f_lst)}
 
