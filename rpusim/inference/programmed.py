@@ -44,6 +44,9 @@ class ProgrammedDevices:
         place.
     reuse : ProgrammedDevices, optional
         Devices that are of no use any more: their memory is taken, if it fits.
+    reconvert : bool
+        Whether what drifts are conductances computed anew from the programmed weights, as in
+        aihwkit: for comparisons with it.
 
     Attributes
     ----------
@@ -72,6 +75,7 @@ class ProgrammedDevices:
         backend: str = "cpu",
         exact: bool = False,
         reuse: ProgrammedDevices | None = None,
+        reconvert: bool = False,
     ) -> None:
         self.streams = rng if isinstance(rng, Streams) else Streams(rng)
         self._take(model, weights, backend, reuse)
@@ -81,6 +85,9 @@ class ProgrammedDevices:
         self._run("program", program_rows, 0.0, *arrays, coefficients, draw=draw)
         if exact:
             self.programmed[:] = self.target
+        if reconvert:
+            g, self.params = model.converter.convert_to_conductances(self.weights())
+            self.programmed[:] = g
 
     def _take(
         self,
