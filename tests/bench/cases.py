@@ -51,7 +51,15 @@ COMPOUNDS = (
     "AGADReRamSBPreset",
     "MixedPrecisionReRamSBPreset",
 )
-SECTIONS = ("updates", "forward", "products", "ladder", "compounds", "digits")
+MODELS = (
+    "PCMLikeNoiseModel",
+    "HermesNoiseModel",
+    "StateIndependentNoiseModel",
+    "ReRamWan2022NoiseModel",
+    "ReRamCMONoiseModel",
+)
+COMPENSATED = ("compensated", "")  # 1024 x 1024, drift to a day
+SECTIONS = ("updates", "forward", "products", "ladder", "compounds", "inference", "digits")
 DIGITS = (
     "FloatingPoint",
     "IdealizedPreset",

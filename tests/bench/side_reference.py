@@ -1,6 +1,7 @@
 """The reference's side of `bench.py`: run by a Python that has aihwkit and torch."""
 
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -11,6 +12,7 @@ from aihwkit.optim import AnalogSGD
 from aihwkit.simulator import presets
 from aihwkit.simulator.configs import (
     FloatingPointRPUConfig,
+    InferenceRPUConfig,
     IOParameters,
     SingleRPUConfig,
     TorchInferenceRPUConfigIRDropT,
@@ -18,13 +20,15 @@ from aihwkit.simulator.configs import (
 )
 from aihwkit.simulator.parameters import enums
 from aihwkit.simulator.parameters.io import IOParametersIRDropT
-from aihwkit.simulator.tiles import AnalogTile
+from aihwkit.simulator.tiles import AnalogTile, InferenceTile
 from cases import (
+    COMPENSATED,
     COMPOUNDS,
     DEVICES,
     DIGITS,
     ENUMERATIONS,
     LADDER,
+    MODELS,
     PRODUCTS,
     SHAPES,
     TO_AND_FRO,
@@ -90,6 +94,20 @@ for name in COMPOUNDS if wanted("compounds") else ():
     tile.set_learning_rate(0.1)
     v, e = x[:16, :256].contiguous(), d[:16, :256].contiguous()
     out[f"step 256 x 256, batch 16, {name}"] = median(lambda t=tile, v=v, e=e: t.update(v, e))
+
+kinds = {}
+for module in ("pcm", "reram", "custom", "hermes"):
+    with contextlib.suppress(ImportError):
+        kinds |= vars(importlib.import_module(f"aihwkit.inference.noise.{module}"))
+for name in MODELS if wanted("inference") else ():
+    for how in COMPENSATED:
+        config = InferenceRPUConfig(noise_model=kinds[name]())
+        config.drift_compensation = config.drift_compensation if how else None
+        tile = InferenceTile(1024, 1024, config)
+        tile.set_weights((torch.randn(1024, 1024) * 0.3).clamp(-1.0, 1.0))
+        what = f"1024 x 1024, {name}{f', {how}' if how else ''}"
+        out[f"program {what}"] = median(tile.program_weights)
+        out[f"drift {what}"] = median(lambda t=tile: t.drift_weights(86400.0))
 
 try:
     from sklearn.datasets import load_digits

@@ -5,10 +5,12 @@ import json
 
 import numpy as np
 from cases import (
+    COMPENSATED,
     COMPOUNDS,
     DEVICES,
     DIGITS,
     LADDER,
+    MODELS,
     PRODUCTS,
     SHAPES,
     TO_AND_FRO,
@@ -65,6 +67,16 @@ for name in COMPOUNDS if wanted("compounds") else ():
     tile = rs.AnalogTile(256, 256, getattr(presets, name)(), rng=1)
     v, e = x[:16, :256].copy(), d[:16, :256].copy()
     out[f"step 256 x 256, batch 16, {name}"] = median(lambda t=tile, v=v, e=e: t.update(v, e, 0.1))
+
+for name in MODELS if wanted("inference") else ():
+    for how in COMPENSATED:
+        config = rs.InferenceRPUConfig(noise_model=getattr(rs, name)())
+        config = config if how else config.replace(drift_compensation=None)
+        tile = rs.InferenceTile(1024, 1024, config, rng=1)
+        tile.set_weights((rng.normal(size=(1024, 1024)) * 0.3).clip(-1.0, 1.0))
+        what = f"1024 x 1024, {name}{f', {how}' if how else ''}"
+        out[f"program {what}"] = median(tile.program_weights)
+        out[f"drift {what}"] = median(lambda t=tile: t.drift_weights(86400.0))
 
 try:
     from sklearn.datasets import load_digits
