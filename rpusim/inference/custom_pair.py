@@ -105,8 +105,8 @@ class CustomPairConductanceConverter(PairConverter):
         """Refuse tables that do not give back the weights of nodes and of points between them."""
         u = self.node_weights
         points = np.sort(np.concatenate([u, 0.5 * (u[1:] + u[:-1])]))
-        back = self.convert_back_to_weights(*self.convert_to_conductances(points[None]))
-        off = back[0] - points
+        sums = self._sums()
+        off = np.interp(points, u, sums) / np.abs(sums).max() - points
         worst = int(np.abs(off).argmax())
         if abs(off[worst]) > TOLERANCE:
             raise ConfigError(
