@@ -79,8 +79,9 @@ def conductance_rows(
     columns = target.shape[1]
     drawn = np.zeros((4, (columns + 3) // 4), np.float32)
     z = drawn.reshape(drawn.size)
+    none = np.zeros(columns, np.float32)
     for i in range(begin, end):
-        c = coefficients[i] if coefficients.shape[0] > 0 else z
+        c = coefficients[i] if coefficients.shape[0] > 0 else none
         for j in range(columns):
             out[i, j] = drift(programmed[i, j], target[i, j], c[j], model)
         if reads:
