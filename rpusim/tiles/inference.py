@@ -13,6 +13,7 @@ from rpusim.inference import WeightClipType, WeightModifierType, WeightRemapType
 from rpusim.inference.limits import clip_limit, remapped
 from rpusim.inference.modify import modified
 from rpusim.kernels.streams import Purpose
+from rpusim.periphery import Moments
 from rpusim.tiles.context import ForwardContext
 from rpusim.tiles.programmable import ProgrammableTile
 from rpusim.tiles.settings import InferenceRPUConfig
@@ -62,6 +63,15 @@ class InferenceTile(ProgrammableTile):
                 "for other configurations use AnalogTile."
             )
 
+    def moments(self, x: Any) -> Moments:
+        """Return mean and variance of evaluation, as `AnalogTile.moments`."""
+        if self.crossbar.reads_anew:
+            raise ConfigError(
+                f"{type(self).__name__}.moments: read_noise PER_CALL has no closed form; with "
+                "PER_DRIFT the devices are as they were read last."
+            )
+        return super().moments(x)
+
     # ---------------------------------------------------------------- the modified copy
 
     @property
@@ -93,7 +103,9 @@ class InferenceTile(ProgrammableTile):
         settings, box = self.rpu_config.modifier, self.crossbar
         one_for_all = not settings.per_batch_sample or self.is_programmed
         if one_for_all or weights is box.weights or not np.isfinite(u).all():
-            return super()._read(u, weights, version, is_test, where)
+            read = super()._read(u, weights, version, is_test, where)
+            box.finish_read()
+            return read
         first = self._streams.peek(Purpose.FORWARD)
         results, contexts = [], []
         for row in range(len(u)):  # each vector sees a copy of its own
@@ -111,7 +123,10 @@ class InferenceTile(ProgrammableTile):
 
     def _back(self, d2: np.ndarray, context: ForwardContext | None, where: str) -> np.ndarray:
         if context is None or context.copies is None:
-            return super()._back(d2, context, where)
+            x = super()._back(d2, context, where)
+            if context is None:
+                self.crossbar.finish_read()
+            return x
         step, first = context.copies
         results = []
         for row in range(len(d2)):

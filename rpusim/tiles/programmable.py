@@ -34,7 +34,7 @@ class ProgrammableTile(AnalogTile):
         super().__init__(*args, **options)
         self.crossbar.on_restore = self._give_up
         if isinstance(self._forward, LadderPeriphery):
-            self._forward.held = self.crossbar.conductances
+            self._forward.held = self.crossbar.conductances_read
 
     def _build_crossbar(self) -> ProgrammedMatrix:
         shape = self._mapping.shape
@@ -222,6 +222,7 @@ class ProgrammableTile(AnalogTile):
         where = f"{type(self).__name__}: probe of the drift compensation"
         neutral = self._digital.neutral
         y, _, _ = self._forward(u, weights, neutral, first, key, where, mark, False, False)
+        self.crossbar.finish_read()
         self.stats.reads_forward += len(u)
         return y
 

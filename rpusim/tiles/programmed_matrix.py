@@ -51,21 +51,40 @@ class ProgrammedMatrix(DigitalMatrix):
             read = self.streams.peek(Purpose.READ)
             self._take(self.devices, t, read, self.devices.weights(t))
 
+    @property
+    def reads_anew(self) -> bool:
+        """Whether every product draws a read noise of its own."""
+        devices = self.devices
+        if devices is None or self.time is None or not devices.model.has("read"):
+            return False
+        return devices.model.read_noise is ReadNoiseTime.PER_CALL
+
     def read(self) -> tuple[np.ndarray, Any]:
         """Return what a product sees now, and a mark that changes with it."""
-        devices = self.devices
-        if devices is None or self.time is None:
+        if self.devices is None or not self.reads_anew:
             return self.weights, self.version
-        if devices.model.read_noise is not ReadNoiseTime.PER_CALL:
-            return self.weights, self.version
-        read = self.streams.peek(Purpose.READ)
-        return devices.weights(self.time), (self.version, read)
+        step = self.streams.peek(Purpose.READ)
+        return self.devices.weights(self.time, step), (self.version, step)
+
+    def finish_read(self) -> None:
+        """Let the next product see another read; after one that was refused this is not called."""
+        if self.reads_anew:
+            self.streams.take(Purpose.READ)
 
     def conductances(self) -> tuple[np.ndarray, Mapping[str, Any]] | None:
         """Return the conductances that make the present weights, and what converts them back."""
+        return self._conductances(self._read)
+
+    def conductances_read(self) -> tuple[np.ndarray, Mapping[str, Any]] | None:
+        """Return the same for what a product sees now."""
+        return self._conductances(
+            self.streams.peek(Purpose.READ) if self.reads_anew else self._read
+        )
+
+    def _conductances(self, step: int) -> tuple[np.ndarray, Mapping[str, Any]] | None:
         if self.devices is None:
             return None
-        return self.devices.conductances(self.time, step=self._read), self.devices.params
+        return self.devices.conductances(self.time, step=step), self.devices.params
 
     def restore_targets(self) -> None:
         """Give up the devices: the targets are seen again."""
