@@ -18,6 +18,7 @@ import numpy as np
 
 from rpusim.config import Config, param
 from rpusim.errors import ConfigError, DataError, ShapeError
+from rpusim.inference.arguments import check_factors, real_array
 
 __all__ = [
     "BaseConductanceConverter",
@@ -26,7 +27,6 @@ __all__ = [
     "NPairConductanceConverter",
     "PairConverter",
     "SinglePairConductanceConverter",
-    "check_factors",
 ]
 
 SMALLEST = 1e-7  # largest weight of a tile that holds none
@@ -101,7 +101,7 @@ class BaseConductanceConverter(Config):
             What `convert_back_to_weights` needs; ``scale_ratio`` is the uS of a weight of 1.
         """
         where = f"{type(self).__name__}.convert_to_conductances"
-        w = np.asarray(weights)
+        w = real_array(weights, f"{where}: weights")
         w = w if w.dtype == np.float32 else w.astype(np.float64)
         if not np.isfinite(w).all():
             raise DataError(f"{where}: weights must be finite, got NaN or infinity.")
@@ -127,7 +127,7 @@ class BaseConductanceConverter(Config):
         ndarray
         """
         where = f"{type(self).__name__}.convert_back_to_weights"
-        g = np.asarray(conductances)
+        g = real_array(conductances, f"{where}: conductances")
         if g.ndim == 0 or len(g) != self.devices:
             raise ShapeError(
                 f"{where}: conductances must be {self.devices} arrays, one for each device of a "
@@ -282,19 +282,3 @@ class DualPairConductanceConverter(NPairConductanceConverter):
                 f"DualPairConductanceConverter.f_lst must hold two factors, got {self.f_lst!r}; "
                 "NPairConductanceConverter takes any number."
             )
-
-
-def check_factors(converter: Any) -> None:
-    """Refuse an `f_lst` that is no sequence of positive numbers.
-
-    Parameters
-    ----------
-    converter : BaseConductanceConverter
-        Whose `f_lst`.
-    """
-    factors = converter.f_lst
-    if not factors or not all(isinstance(f, float) and f > 0.0 for f in factors):
-        raise ConfigError(
-            f"{type(converter).__name__}.f_lst must be one or more numbers > 0, one for each pair, "
-            f"got {factors!r}."
-        )

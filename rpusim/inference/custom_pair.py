@@ -8,7 +8,8 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.errors import ConfigError
-from rpusim.inference.converters import PairConverter, check_factors
+from rpusim.inference.arguments import check_factors
+from rpusim.inference.converters import PairConverter
 
 __all__ = ["CustomPairConductanceConverter"]
 

@@ -185,6 +185,26 @@ class BaseNoiseModel(Config):
         laws: dict[str, Any] = {name: getattr(type(self), name) for name in LAWS}
         return {**laws, "unpack": unpacker(fields), "NOISY": self.has("read")}
 
+    def check_laws(self) -> None:
+        """Refuse laws that read what the model does not have; a compiler says it in fifty lines."""
+        fields, values = self.packed()
+        one, model = np.float32(1.0), unpacker(fields)(values.astype(np.float32))
+        arguments: dict[str, tuple[Any, ...]] = {
+            "program": (one, model, one),
+            "coefficient": (one, model, one, one),
+            "drift": (one, one, one, model),
+            "read": (one, one, one, model, one),
+        }
+        for law, given in arguments.items():
+            try:
+                with np.errstate(all="ignore"):
+                    getattr(type(self), law)(*given)
+            except AttributeError as error:
+                raise ConfigError(
+                    f"{type(self).__name__}.{law} reads a number that the model does not have: "
+                    f"{error}."
+                ) from error
+
     @classmethod
     def has(cls, law: str) -> bool:
         """Return whether this model has a law of its own.

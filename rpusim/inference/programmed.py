@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError, ShapeError
+from rpusim.inference.arguments import real_array
 from rpusim.inference.device_rows import (
     coefficient_rows,
     conductance_rows,
@@ -98,9 +99,11 @@ class ProgrammedDevices:
     ) -> None:
         """Take over what the devices are to hold, and make room for what they do."""
         if not isinstance(model, BaseNoiseModel):
-            raise DataError(f"ProgrammedDevices: model must be a noise model, got {model!r}.")
+            hint = "; call it to make one" if isinstance(model, type) else ""
+            raise DataError(f"ProgrammedDevices: model must be a noise model, got {model!r}{hint}.")
+        model.check_laws()
         self.model, self.backend = model, check_backend(backend)
-        w = np.asarray(weights, np.float32)
+        w = real_array(weights, "ProgrammedDevices: weights").astype(np.float32)
         if w.ndim != 2:
             raise ShapeError(
                 f"ProgrammedDevices: weights must have shape (rows, cols), got {w.shape}."
