@@ -116,24 +116,39 @@ class ProgrammableTile(AnalogTile):
                 f"{where}: from_reference must be True or False, got {from_reference!r}; the "
                 "weights to program are set by set_weights."
             )
-        if noise_model is not None:
-            if not isinstance(noise_model, BaseNoiseModel):
-                hint = "; call it to make one" if isinstance(noise_model, type) else ""
-                raise ConfigError(f"{where}: noise_model must be one, got {noise_model!r}{hint}.")
-            self.rpu_config = self.rpu_config.replace(noise_model=noise_model)
+        if not isinstance(programmed_already, bool | np.bool_):
+            raise ConfigError(
+                f"{where}: programmed_already must be True or False, got {programmed_already!r}."
+            )
+        if noise_model is None:
+            self._program(from_reference, programmed_already)
+            return
+        if not isinstance(noise_model, BaseNoiseModel):
+            hint = "; call it to make one" if isinstance(noise_model, type) else ""
+            raise ConfigError(f"{where}: noise_model must be one, got {noise_model!r}{hint}.")
+        config, before = self.rpu_config, self.state_dict()
+        self.rpu_config = config.replace(noise_model=noise_model)
+        try:
+            self._program(from_reference, programmed_already)
+        except BaseException:  # a law that cannot run, wires that need pairs: nothing has changed
+            self.rpu_config = config
+            self._sync_converter()
+            self.load_state_dict(before)
+            raise
+
+    def _program(self, from_reference: bool, exact: bool) -> None:
+        """Program by the noise model of the configuration, and read the probe."""
         model, box = self.rpu_config.noise_model, self.crossbar
         if not from_reference and self.is_programmed:
             box.persistent[:] = box.weights
-        box.program(model, programmed_already)
+        box.program(model, exact)
         self._sync_converter()
         self.stats.writes += 1
         compensation = self.rpu_config.drift_compensation
         if compensation is not None:
-            if compensation.exact_reference:
-                targets = box.persistent.T
-                self._baseline = self._read_out(compensation, lambda x: x @ targets)
-            else:
-                self._baseline = self._read_out(compensation, self._probe)
+            targets, ideal = box.persistent.T, compensation.exact_reference
+            product = (lambda x: x @ targets) if ideal else self._probe
+            self._baseline = self._read_out(compensation, product)
 
     def drift_weights(self, t_inference: float = 0.0) -> None:
         """Let the devices be what they are some time after programming, and compensate.

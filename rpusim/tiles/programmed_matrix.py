@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.errors import DataError
 from rpusim.inference import BaseNoiseModel, ProgrammedDevices, ReadNoiseTime
 from rpusim.kernels.streams import Purpose
 from rpusim.tiles.digital import DigitalMatrix
@@ -39,10 +40,10 @@ class ProgrammedMatrix(DigitalMatrix):
 
     def program(self, model: BaseNoiseModel, exact: bool = False) -> None:
         """Program devices to hold the targets; `exact`: they hold them already."""
-        old = self.devices
+        old, w = self.devices, self.persistent
+        devices = ProgrammedDevices(model, w, self.streams, self.backend, exact, old)
         self.restore_targets()
-        w = self.persistent
-        self._take(ProgrammedDevices(model, w, self.streams, self.backend, exact, old), None, 0)
+        self._take(devices, None, 0)
 
     def drift_to(self, t: float) -> None:
         """Let the devices be what they are at a time, and read them."""
@@ -121,14 +122,21 @@ class ProgrammedMatrix(DigitalMatrix):
     def restore_devices(self, state: Mapping[str, np.ndarray], model: BaseNoiseModel) -> None:
         """Continue with the devices of a state, if it has some."""
         names = ("programmed_conductances", "drift_coefficients")
+        for name in (*names, "drift_alpha", "drift_offset", "drift_baseline"):
+            if not np.isfinite(state[name]).all():
+                raise DataError(f"load_state_dict: {name} must be finite.")
         programmed, coefficients = (np.asarray(state[name], np.float32) for name in names)
         if not len(programmed):
             return
         devices = ProgrammedDevices.restored(
             model, self.persistent, programmed, coefficients, self.streams, self.backend
         )
-        t = float(state["inference_time"])
-        self._take(devices, None if t == NEVER else t, int(state["last_read"]))
+        t, read = float(state["inference_time"]), int(state["last_read"])
+        if not (t == NEVER or 0.0 <= t < np.inf) or read < 0:
+            raise DataError(
+                f"load_state_dict: inference_time and last_read must be >= 0, got {t!r} and {read}."
+            )
+        self._take(devices, None if t == NEVER else t, read)
 
     def _take(
         self,
