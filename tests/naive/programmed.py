@@ -20,6 +20,7 @@ __all__ = [
     "programming_error",
     "read_noise",
     "read_once",
+    "rectified",
     "wan_pair",
 ]
 
