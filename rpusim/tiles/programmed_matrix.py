@@ -90,7 +90,8 @@ class ProgrammedMatrix(DigitalMatrix):
     def restore_targets(self) -> None:
         """Give up the devices: the targets are seen again."""
         if self.devices is not None:
-            self.devices, self.time, self.weights = None, None, self.persistent
+            self.devices, self.time, self._read = None, None, 0
+            self.weights = self.persistent
             self.version += 1
             self.on_restore()
 
