@@ -53,8 +53,7 @@ def drift_analog_weights(model: Module, t_inference: float = 0.0) -> None:
             UserWarning,
         )
     for tile in drifting:
-        if hasattr(tile, "check_time"):
-            tile.check_time(t_inference)
+        tile.check_time(t_inference)
     for tile in drifting:
         tile.drift_to(t_inference)
 
@@ -112,7 +111,7 @@ def _need_evaluation(model: Module, where: str) -> None:
 
 
 def _programmable(model: Module, where: str) -> list[Any]:
-    tiles = [tile for _, tile in model.named_analog_tiles() if hasattr(tile, "check_time")]
+    tiles = [tile for _, tile in model.named_analog_tiles() if hasattr(tile, "restore")]
     if not tiles:
         raise StateError(
             f"{where}: no tile of the model can be programmed; an InferenceRPUConfig makes tiles "

@@ -160,12 +160,16 @@ class AnalogTile(MultiplyingTile):
         self.crossbar.drift(passed)
         self._time += passed
 
-    def drift_to(self, t: float) -> None:
-        """Let time pass until it is `t`; devices that learn have no way back."""
+    def check_time(self, t: float) -> float:
+        """Return a time as a float; raise `DataError` if it is none, or has passed."""
         where = f"{type(self).__name__}.drift_to: t"
         if as_rate(t, where, "a time >= 0") < self.time:
             raise DataError(f"{where} must be at least {self.time:g}, the present time, got {t!r}.")
-        self.age(t - self.time)
+        return float(t)
+
+    def drift_to(self, t: float) -> None:
+        """Let time pass until it is `t`; devices that learn have no way back."""
+        self.age(self.check_time(t) - self.time)
 
     def _extra_state(self) -> dict[str, np.ndarray]:
         return {**super()._extra_state(), "time": np.array(self._time)}
