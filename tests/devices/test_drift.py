@@ -164,3 +164,97 @@ def test_a_number_drifts_as_a_device_does():
     tile.drift_weights(20.0)
     tile.drift_weights(180.0)
     assert np.abs(tile.get_weights()[0] - 0.5 * 100.0**-0.1).max() <= rounding(1, 0.5)
+
+
+# ---------------------------------------------------------------- figures of the reference
+
+
+@pytest.mark.parametrize("kind", ["number", "device"])
+def test_the_reference_runs_through_the_same_weights(kind):
+    """The reference (aihwkit 1.1.0), to seven decimals: nu 0.1, t_0 2, from 0.1."""
+    drift = dict(nu=0.1, t_0=2.0)
+    if kind == "number":
+        tile = rs.AnalogTile(2, 3, rs.FloatingPointDevice(drift=drift), rng=1)
+        tile.set_weights(np.full((2, 3), 0.1))
+    else:
+        tile = drifting(start=0.1, **drift)
+    for delta, weight in ((1, 0.1), (1, 0.1), (2, 0.0933033), (4, 0.0870551)):
+        tile.drift_weights(delta)
+        assert np.abs(tile.get_weights()[0] - weight).max() <= 0.5e-7 + rounding(1, 0.1)
+
+
+def test_a_conductance_of_zero_does_not_move():
+    """The reference has the sign of w_offset wrong: it takes such a weight from 0.25 to 0.0947."""
+    tile = drifting(start=0.25, nu=0.08, w_offset=0.25)
+    tile.drift_weights(100.0)
+    assert (held(tile) == 0.25).all()
+    above = drifting(start=0.5, nu=0.08, w_offset=0.25)
+    above.drift_weights(100.0)
+    assert np.abs(held(above) - (0.25 + 0.25 * 100.0**-0.08)).max() <= rounding(1, 0.5)
+
+
+def test_a_weight_without_conductance_does_not_jump_to_its_bound():
+    """The reference takes the logarithm of a negative number: -0.3 became +0.6."""
+    tile = drifting(start=-0.3, nu=0.1, nu_k=0.1)
+    with pytest.raises(rs.StateError, match="choose g_offset and w_offset so that"):
+        tile.drift_weights(100.0)
+    assert (held(tile) == np.float32(-0.3)).all()
+    shifted = drifting(start=-0.3, nu=0.1, nu_k=0.1, g_offset=1.0)
+    shifted.drift_weights(1.0)
+    shifted.drift_weights(1.0)
+    exponent = 0.1 - 0.1 * np.log(0.7)
+    expected = 0.7 * 2.0**-exponent - 1.0
+    assert np.abs(held(shifted) - expected).max() <= rounding(2, 1.0)
+
+
+def test_the_logarithm_of_the_conductance_is_natural():
+    tile = drifting(start=0.5, nu=0.1, nu_k=1.0, g_offset=np.e - 0.5, log_g0=1.0)
+    tile.drift_weights(100.0)  # ln e = 1: the exponent is nu
+    assert np.abs(held(tile) - (np.e * 100.0**-0.1 - np.e + 0.5)).max() <= rounding(2, np.e)
+
+
+def test_exponents_are_hidden_parameters_that_can_be_set():
+    tile = drifting(nu=0.1, nu_dtod=0.3, shape=SHAPE)
+    nu = tile.get_hidden_parameters()["drift_nu"]
+    check_mean(nu.ravel(), 0.1, 0.03)
+    check_std(nu.ravel(), 0.03)
+    tile.set_hidden_parameters({"drift_nu": np.full(SHAPE, 0.2)})
+    tile.drift_weights(10.0)
+    assert np.abs(held(tile) - 0.5 * 10.0**-0.2).max() <= rounding(1, 0.5)
+
+
+def test_a_change_below_reset_tol_is_a_write():
+    """The reference guesses writes from changes of weights: a small one is none."""
+    tile = drifting(nu=0.1, device=dict(dw_min=1e-6), reset_tol=1e-3)
+    tile.drift_weights(10.0)
+    before = held(tile).copy()
+    tile.update([[-1.0, -1.0, -1.0]], [[1.0, 1.0]], learning_rate=1e-5)
+    written = held(tile).copy()
+    assert 0.0 < np.abs(written - before).max() < 1e-4
+    tile.drift_weights(10.0)
+    assert np.abs(held(tile) - written * 10.0**-0.1).max() <= rounding(2, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("compound", "reduce"),
+    [
+        (rs.VectorUnitCell, lambda parts: parts.mean(axis=0)),
+        (rs.ReferenceUnitCell, lambda parts: parts[0] - parts[1]),
+    ],
+    ids=["mean", "difference"],
+)
+def test_every_device_of_a_compound_drifts_by_itself(compound, reduce):
+    wide = dict(w_max=1.0, w_min=-1.0)
+    devices = [flat(rs.ConstantStepDevice, drift=dict(nu=nu), **wide) for nu in (0.1, 0.3)]
+    tile = rs.AnalogTile(2, 3, compound(unit_cell_devices=devices), rng=1)
+    tile.set_hidden_parameters(
+        {"hidden_weights_0": np.full((2, 3), 0.5), "hidden_weights_1": np.full((2, 3), -0.25)}
+    )
+    start = tile.get_weights()[0].copy()
+    tile.drift_weights(100.0)
+    found = tile.get_hidden_parameters()
+    parts = np.array([found["hidden_weights_0"], found["hidden_weights_1"]])
+    expected = np.array([0.5 * 100.0**-0.1, -0.25 * 100.0**-0.3])[:, None, None]
+    assert np.abs(parts - expected).max() <= rounding(1, 0.5)
+    scale = start[0, 0] / reduce(np.array([0.5, -0.25]))
+    assert np.abs(tile.get_weights()[0] - scale * reduce(parts)).max() <= rounding(4, 1.0)
