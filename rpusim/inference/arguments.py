@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from rpusim.errors import ConfigError, DataError
 
-__all__ = ["check_factors", "real_array"]
+__all__ = ["as_time", "check_factors", "real_array"]
 
 
 def real_array(values: Any, where: str) -> np.ndarray:
@@ -28,6 +29,22 @@ def real_array(values: Any, where: str) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise DataError(f"{where} must hold real numbers, got {array.dtype}.")
     return array
+
+
+def as_time(t: Any, where: str) -> float:
+    """Return a time as a float; raise `DataError` if it is none.
+
+    Parameters
+    ----------
+    t : float
+        In seconds, >= 0.
+    where : str
+        Named in errors.
+    """
+    number = isinstance(t, int | float | np.number) and not isinstance(t, bool)
+    if not (number and 0.0 <= t < math.inf):
+        raise DataError(f"{where} must be a time >= 0, in seconds, got {t!r}.")
+    return float(t)
 
 
 def check_factors(converter: Any) -> None:

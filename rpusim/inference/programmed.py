@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError, ShapeError
-from rpusim.inference.arguments import real_array
+from rpusim.inference.arguments import as_time, real_array
 from rpusim.inference.device_rows import (
     coefficient_rows,
     conductance_rows,
@@ -103,7 +103,8 @@ class ProgrammedDevices:
             raise DataError(f"ProgrammedDevices: model must be a noise model, got {model!r}{hint}.")
         model.check_laws()
         self.model, self.backend = model, check_backend(backend)
-        w = real_array(weights, "ProgrammedDevices: weights").astype(np.float32)
+        with np.errstate(over="ignore"):  # becomes infinity, which is refused
+            w = real_array(weights, "ProgrammedDevices: weights").astype(np.float32)
         if w.ndim != 2:
             raise ShapeError(
                 f"ProgrammedDevices: weights must have shape (rows, cols), got {w.shape}."
@@ -238,7 +239,7 @@ class ProgrammedDevices:
         self, what: str, rows: Any, t: float, *arrays: Any, draw: tuple[int, int, int]
     ) -> None:
         """Run a kernel over all rows at a time."""
-        fields, numbers = self.model.packed(t)
+        fields, numbers = self.model.packed(as_time(t, "ProgrammedDevices: t"))
         numbers = numbers.astype(np.float32)
         bound = kernel(rows, self.backend, **self.model.bound(fields))
         count = self.shape[0] if what == "weight" else len(arrays[0])
@@ -246,3 +247,9 @@ class ProgrammedDevices:
         args = (*arrays[:place], numbers, *arrays[place:], *draw)
         with np.errstate(all="ignore"):
             split(bound, count, PER_DEVICE * self.target.size, *args)
+        results = arrays[1:] if what == "program" else arrays[-1:]
+        if not all(np.isfinite(result).all() for result in results):
+            raise DataError(
+                f"{type(self.model).__name__}: its laws must give finite numbers, got NaN or "
+                f"infinity at {t:g} s."
+            )

@@ -111,14 +111,11 @@ class ProgrammableTile(AnalogTile):
             Whether devices hold the targets without an error: they were trained in place.
         """
         where = f"{type(self).__name__}.program_weights"
-        if not isinstance(from_reference, bool | np.bool_):
+        flags = (from_reference, programmed_already)
+        if not all(isinstance(flag, bool | np.bool_) for flag in flags):
             raise ConfigError(
-                f"{where}: from_reference must be True or False, got {from_reference!r}; the "
-                "weights to program are set by set_weights."
-            )
-        if not isinstance(programmed_already, bool | np.bool_):
-            raise ConfigError(
-                f"{where}: programmed_already must be True or False, got {programmed_already!r}."
+                f"{where}: from_reference and programmed_already must be True or False, got "
+                f"{flags!r}; the weights to program are set by set_weights."
             )
         if noise_model is None:
             self._program(from_reference, programmed_already)
@@ -273,6 +270,10 @@ class ProgrammableTile(AnalogTile):
         rng : None, int, SeedSequence or Generator
             Source of the new tile's randomness.
         """
+        if not isinstance(tile, AnalogTile):
+            raise ConfigError(
+                f"{cls.__name__}.from_tile: tile must be an AnalogTile, got {tile!r}."
+            )
         made = cls(
             tile.out_size, tile.in_size, rpu_config, tile.has_bias, rng=rng, backend=tile.backend
         )
