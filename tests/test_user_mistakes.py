@@ -76,6 +76,14 @@ def assert_same(state, before):
         (rs.WeightQuantConfig, "bits", "n_bits"),
         (rs.ActivationQuantConfig, "momentun", "momentum"),
         (rs.SinglePairConductanceConverter, "gmax", "g_max"),
+        (rs.SingleDeviceConductanceConverter, "wmax", "w_max"),
+        (rs.CustomPairConductanceConverter, "invertability_test", "invertibility_test"),
+        (rs.PCMLikeNoiseModel, "prog_noise_scal", "prog_noise_scale"),
+        (rs.HermesNoiseModel, "num_device", "num_devices"),
+        (rs.ReRamWan2022NoiseModel, "coeff_dict", "coeff_dic"),
+        (rs.ReRamCMONoiseModel, "acceptance", "acceptance_range"),
+        (rs.StateIndependentNoiseModel, "drift_nu_sdt", "drift_nu_std"),
+        (rs.GlobalDriftCompensation, "probes", "probe"),
         (rs.InferenceRPUConfig, "modifer", "modifier"),
         (rs.InferenceRPUConfig, "drift_compensaton", "drift_compensation"),
     ],
@@ -99,6 +107,8 @@ def test_a_mistyped_field_is_answered_with_the_right_one(make, typed, meant):
         (dict(forward=dict(v_offset_law="HALFNORMAL")), "HALFNORMAL", "HALF_NORMAL"),
         (dict(forward=dict(slice_adc="full")), "full", "FULL_RANGE"),
         (dict(modifier=dict(type="ADDNORMAL")), "ADDNORMAL", "ADD_NORMAL"),
+        (dict(noise_model=dict(read_noise="PERCALL")), "PERCALL", "PER_CALL"),
+        (dict(drift_compensation=dict(probe="ONEHOT")), "ONEHOT", "ONE_HOT"),
         (dict(clip=dict(type="FIXED")), "FIXED", "FIXED_VALUE"),
         (dict(remap=dict(type="CHANNELWISE")), "CHANNELWISE", "CHANNELWISE_SYMMETRIC"),
         (dict(gradient=dict(backward_mode="straight")), "straight", "STRAIGHT_THROUGH"),
@@ -128,6 +138,11 @@ NUMBERS = [
     (rs.WeightRemapParameter, "remapped_wmax"),
     (rs.MappingParameter, "weight_scaling_omega"),
     (rs.SinglePairConductanceConverter, "g_max"),
+    (rs.PCMLikeNoiseModel, "t_0"),
+    (rs.HermesNoiseModel, "read_noise_scale"),
+    (rs.StateIndependentNoiseModel, "read_q"),
+    (rs.ReRamWan2022NoiseModel, "noise_scale"),
+    (rs.ReRamCMONoiseModel, "drift_scale"),
 ]
 WRONG = [
     (np.nan, "must be finite, got nan"),
@@ -174,6 +189,31 @@ def test_what_is_no_number_in_range_is_refused_by_the_fields_name(make, field, v
         (rs.InferenceRPUConfig, "modifier", "ADD_NORMAL", "must be a WeightModifierParameter, got"),
         (rs.InferenceRPUConfig, "gradient", rs.BackwardMode.EXACT, "must be a GradientParameter"),
         (rs.InferenceRPUConfig, "noise_model", None, "must be a BaseNoiseModel, got None"),
+        (rs.InferenceRPUConfig, "noise_model", "PCM", "must be a BaseNoiseModel, got 'PCM'"),
+        (rs.InferenceRPUConfig, "noise_model", rs.PCMLikeNoiseModel, "must .*call it to make one"),
+        (rs.InferenceRPUConfig, "drift_compensation", True, "must be a BaseDriftCompensation, got"),
+        (
+            rs.InferenceRPUConfig,
+            "drift_compensation",
+            rs.GlobalDriftCompensation,
+            "must be a BaseDriftCompensation, .*call it to make one",
+        ),
+        (
+            rs.PCMLikeNoiseModel,
+            "g_converter",
+            rs.SinglePairConductanceConverter,
+            "must be a BaseConductanceConverter, .*call it to make one",
+        ),
+        (rs.PCMLikeNoiseModel, "prog_coeff", [], r"must be one or more numbers, got \(\)"),
+        (rs.PCMLikeNoiseModel, "prog_coeff", [1, "a"], "must be one or more numbers"),
+        (rs.PCMLikeNoiseModel, "prog_coeff", [np.nan], "must hold finite numbers, got nan"),
+        (rs.PCMLikeNoiseModel, "prog_coeff", 3.0, "must be a sequence, got 3.0"),
+        (rs.HermesNoiseModel, "num_devices", 1.5, "must be an integer, got 1.5"),
+        (rs.ReRamWan2022NoiseModel, "coeff_dic", 3.0, "must be a"),
+        (rs.ReRamCMONoiseModel, "read_dict", [1.0], "must be a dict, got"),
+        (rs.GlobalDriftCompensation, "repeats", 0, "must be >= 1, got 0"),
+        (rs.GlobalDriftCompensation, "repeats", 2.5, "must be an integer, got 2.5"),
+        (rs.GlobalDriftCompensation, "probe_lines", -1, "must be >= 0, got -1"),
         (rs.InferenceRPUConfig, "device", rs.ConstantStepDevice(), "must be an IdealDevice, got"),
         (rs.PrePostProcessingParameter, "input_range", True, "must be an InputRangeParameter"),
     ],
@@ -331,6 +371,104 @@ def test_a_law_of_read_noise_that_reads_what_it_does_not_declare_is_named():
     tile = made("analog", rs.RPUConfig(forward={"read_noise": Misspelt()}))
     with pytest.raises(ConfigError, match=r"Misspelt\.sigma reads a parameter .*'strenght'"):
         tile.forward(np.ones(4))
+
+
+# ---------------------------------------------------------------- programmed devices
+
+
+class NoNumber(rs.BaseNoiseModel):
+    """A model whose drift is no number."""
+
+    @staticmethod
+    def drift(g, target, c, model):
+        return (g - g) / (g - g)
+
+
+class NoError(rs.BaseNoiseModel):
+    """A model whose programming is no number."""
+
+    @staticmethod
+    def program(g, model, z):
+        return g / (g - g)
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        ([1.0, 2.0], ShapeError, r"weights must have shape \(rows, cols\), got \(2,\)"),
+        (1.0, ShapeError, r"weights must have shape \(rows, cols\), got \(\)"),
+        ([[1.0, np.nan]], DataError, "weights must be finite, got NaN or infinity"),
+        ([[1e39, 0.0]], DataError, "weights must be finite, got NaN or infinity"),
+        ([[1.0, 2.0], [1.0]], DataError, "weights must be an array of numbers"),
+        ([[1.0, 1j]], DataError, "weights must hold real numbers, got complex128"),
+        ([["a", "b"]], DataError, "weights must hold real numbers, got <U1"),
+        (None, DataError, "weights must hold real numbers, got object"),
+    ],
+    ids=str,
+)
+def test_devices_are_programmed_to_a_matrix_of_finite_numbers(weights, error, message):
+    with pytest.raises(error, match=message):
+        rs.inference.ProgrammedDevices(rs.PCMLikeNoiseModel(), weights, 1)
+
+
+def test_devices_are_made_of_a_noise_model_that_works():
+    make = rs.inference.ProgrammedDevices
+    with pytest.raises(DataError, match="model must be a noise model, got .*; call it to make one"):
+        make(rs.PCMLikeNoiseModel, W)
+    with pytest.raises(DataError, match="model must be a noise model, got 'PCM'"):
+        make("PCM", W)
+    with pytest.raises(ConfigError, match="rng must be None, an integer"):
+        make(rs.PCMLikeNoiseModel(), W, "seed")
+    with pytest.raises(DataError, match="NoError: its laws must give finite numbers, got NaN or"):
+        make(NoError(), W)
+    held = make(NoNumber(), W)
+    for method in (held.weights, held.conductances):
+        with pytest.raises(DataError, match="NoNumber: its laws must give finite numbers, .* 5 s"):
+            method(5.0)
+
+
+@pytest.mark.parametrize("t", [-1.0, np.nan, np.inf, "1 h", [1.0], np.ones(1), True])
+def test_what_is_no_time_is_refused_by_devices_and_tiles(t):
+    held = rs.inference.ProgrammedDevices(rs.PCMLikeNoiseModel(), W, 1)
+    for method in (held.weights, held.conductances):
+        with pytest.raises(DataError, match="ProgrammedDevices: t must be a time >= 0, in seconds"):
+            method(t)
+    tile = used()
+    before = tile.state_dict()
+    for method in (tile.drift_weights, tile.drift_to, tile.age):
+        with pytest.raises(DataError, match=r"InferenceTile\.\w+: \w+ must be a time >= 0, in sec"):
+            method(t)
+    assert_same(tile.state_dict(), before)
+    assert not tile.is_programmed
+
+
+def test_a_model_that_gives_no_number_leaves_the_weights_alone():
+    tile = made()
+    tile.drift_weights(5.0)
+    before = tile.state_dict()
+    with pytest.raises(DataError, match="NoError: its laws must give finite numbers"):
+        tile.program_weights(noise_model=NoError())
+    assert_same(tile.state_dict(), before)
+    tile.program_weights(noise_model=NoNumber())
+    with pytest.raises(DataError, match="NoNumber: its laws must give finite numbers"):
+        tile.drift_weights(5.0)
+    np.testing.assert_allclose(tile.get_weights()[0], W, rtol=0, atol=1e-6)
+
+
+def test_weights_to_program_are_set_before():
+    tile = made()
+    with pytest.raises(ConfigError, match="(?s)must be True or False, got .* by set_weights"):
+        tile.program_weights(W)
+    with pytest.raises(ConfigError, match="noise_model must be one, got .*; call it to make one"):
+        tile.program_weights(noise_model=rs.PCMLikeNoiseModel)
+    assert not tile.is_programmed
+
+
+def test_only_a_tile_becomes_one_for_inference():
+    with pytest.raises(ConfigError, match=r"from_tile: tile must be an AnalogTile, got 'x'"):
+        rs.InferenceTile.from_tile("x")
+    with pytest.raises(ConfigError, match="InferenceTile needs an InferenceRPUConfig"):
+        rs.InferenceTile.from_tile(made("analog"), rs.RPUConfig())
 
 
 # ---------------------------------------------------------------- vectors
