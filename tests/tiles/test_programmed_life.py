@@ -438,7 +438,7 @@ def test_gradients_are_those_of_the_compensated_product(compensation):
 def test_an_affine_compensation_takes_a_shift_back():
     """All devices lose 0.089 ln t on average: weights shift, and a factor cannot help."""
     t, size = 10 * YEAR, 200
-    w = np.random.default_rng(1).uniform(-1.0, 1.0, (size, size))
+    w = np.random.default_rng(1).uniform(-0.7, 1.0, (size, size))
     errors = {}
     for name in ("none", "global", "affine"):
         tile = tile_of(w, rs.ReRamCMONoiseModel(), compensation=COMPENSATIONS[name], rng=2)
@@ -456,7 +456,7 @@ def test_an_affine_compensation_takes_a_shift_back():
             np.testing.assert_allclose(
                 tile.alpha, np.abs(programmed).mean() / np.abs(now).mean(), rtol=1e-5
             )
-    assert errors["none"] < -0.04
+    assert errors["none"] < -0.035
     assert abs(errors["affine"]) <= 1e-5  # float32 means of 40 000
     assert abs(errors["global"]) > 0.9 * abs(errors["none"])
 
