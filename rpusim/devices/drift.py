@@ -6,8 +6,8 @@ r"""Drift of the weights with time: its parameters and its law.
 
 that is, a conductance :math:`g = (w - w_\text{off}) / r + g_\text{off}` that decays as a power of
 the time since it was written (t is the sum of all `drift_weights` times). The exponent may vary
-over devices, at each call, and with the logarithm of the conductance, :math:`\nu - \nu_k (\ln g -
-\log g_0)`.
+over devices, at each call, and with the logarithm of the conductance :math:`g_w` that was written,
+:math:`\nu - \nu_k (\ln g_w - \log g_0)`.
 
 Source: Nandakumar et al., Front. Neurosci. 14, 406 (2020), for the power law.
 """
@@ -82,7 +82,7 @@ def drift_rows(begin, end, w, start, since, nu, low, high, settings, clock, step
     if nu_k != 0.0:
         for i in range(begin, end):
             for j in range(w.shape[1]):
-                if (w[i, j] - w_offset) / ratio + g_offset <= 0.0:
+                if (start[i, j] - w_offset) / ratio + g_offset <= 0.0:
                     return 1
     for i in range(begin, end):
         for j in range(w.shape[1]):
@@ -92,7 +92,7 @@ def drift_rows(begin, end, w, start, since, nu, low, high, settings, clock, step
                 z0, z1, _, _ = normals4(i, j, step, 0, k0, k1)
             exponent = exponent * (1.0 + nu_std * z0)
             if nu_k != 0.0:
-                g = (w[i, j] - w_offset) / ratio + g_offset
+                g = (start[i, j] - w_offset) / ratio + g_offset
                 exponent = exponent - nu_k * (math.log(g) - log_g0)
             shrink = max(clock - since[i, j], 1.0) ** (-exponent)
             v = start[i, j] * shrink + shift * (shrink - 1.0) + noise * z1

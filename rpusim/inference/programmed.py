@@ -111,7 +111,7 @@ class ProgrammedDevices:
             )
         self.shape: tuple[int, int] = w.shape
         target, self.params = model.converter.convert_to_conductances(w)
-        self.target = np.ascontiguousarray(target, np.float32)
+        self.target: np.ndarray = np.ascontiguousarray(target, np.float32)
         count = len(target) if model.has("coefficient") else 0
         shapes: tuple[Any, Any] = self.target.shape, (count, *self.shape)
         self.programmed: np.ndarray
@@ -248,7 +248,7 @@ class ProgrammedDevices:
         with np.errstate(all="ignore"):
             split(bound, count, PER_DEVICE * self.target.size, *args)
         results = arrays[1:] if what == "program" else arrays[-1:]
-        if not all(np.isfinite(result).all() for result in results):
+        if not all(np.isfinite(np.add.reduce(result, axis=None)) for result in results):
             raise DataError(
                 f"{type(self.model).__name__}: its laws must give finite numbers, got NaN or "
                 f"infinity at {t:g} s."

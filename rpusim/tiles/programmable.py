@@ -15,6 +15,7 @@ from rpusim.periphery.ladder import LadderPeriphery
 from rpusim.tiles.analog import AnalogTile
 from rpusim.tiles.arguments import as_rate
 from rpusim.tiles.programmed_matrix import ProgrammedMatrix
+from rpusim.tiles.take_over import taken_over
 
 __all__ = ["ProgrammableTile"]
 
@@ -270,24 +271,7 @@ class ProgrammableTile(AnalogTile):
         rng : None, int, SeedSequence or Generator
             Source of the new tile's randomness.
         """
-        if not isinstance(tile, AnalogTile):
-            raise ConfigError(
-                f"{cls.__name__}.from_tile: tile must be an AnalogTile, got {tile!r}."
-            )
-        made = cls(
-            tile.out_size, tile.in_size, rpu_config, tile.has_bias, rng=rng, backend=tile.backend
-        )
-        if made._mapping.analog_bias != tile._mapping.analog_bias:
-            raise ConfigError(
-                f"{cls.__name__}.from_tile: mapping.digital_bias must be that of the tile."
-            )
-        made.crossbar.set_weights(tile.crossbar.weights)
-        made._mapping.take_scales(tile._mapping.total())
-        if made.bias is not None and tile.bias is not None:
-            made.bias[:] = tile.bias
-        if in_place:
-            made.program_weights(programmed_already=True)
-        return made
+        return taken_over(cls, tile, rpu_config, in_place, rng)
 
     # ---------------------------------------------------------------- state
 

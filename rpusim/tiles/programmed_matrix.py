@@ -41,8 +41,10 @@ class ProgrammedMatrix(DigitalMatrix):
     def program(self, model: BaseNoiseModel, exact: bool = False) -> None:
         """Program devices to hold the targets; `exact`: they hold them already."""
         old, w = self.devices, self.persistent
-        devices = ProgrammedDevices(model, w, self.streams, self.backend, exact, old)
-        self.restore_targets()
+        try:
+            devices = ProgrammedDevices(model, w, self.streams, self.backend, exact, old)
+        finally:  # their memory is used again
+            self.restore_targets()
         self._take(devices, None, 0)
 
     def drift_to(self, t: float) -> None:

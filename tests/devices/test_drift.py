@@ -258,3 +258,16 @@ def test_every_device_of_a_compound_drifts_by_itself(compound, reduce):
     assert np.abs(parts - expected).max() <= rounding(1, 0.5)
     scale = start[0, 0] / reduce(np.array([0.5, -0.25]))
     assert np.abs(tile.get_weights()[0] - scale * reduce(parts)).max() <= rounding(4, 1.0)
+
+
+def test_it_does_not_matter_how_a_time_is_split_if_the_exponent_depends_on_the_state():
+    found = []
+    for calls in (1, 2, 100):
+        tile = drifting(start=0.5, nu=0.1, nu_k=0.05, g_offset=1.0)
+        for _ in range(calls):
+            tile.drift_weights(100.0 / calls)
+        found.append(tile.get_weights()[0])
+    nu = 0.1 - 0.05 * np.log(1.5)
+    np.testing.assert_allclose(found[0], 1.5 * 100.0**-nu - 1.0, rtol=1e-5)
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-4, atol=1e-5)
