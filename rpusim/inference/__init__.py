@@ -8,6 +8,7 @@ from rpusim.inference.compensation import (
     PerColumnDriftCompensation,
     ProbeType,
 )
+from rpusim.inference.conductance_moments import conductance_moments
 from rpusim.inference.converters import (
     BaseConductanceConverter,
     DualPairConductanceConverter,
@@ -64,4 +65,5 @@ __all__ = [
     "WeightModifierType",
     "WeightRemapParameter",
     "WeightRemapType",
+    "conductance_moments",
 ]
