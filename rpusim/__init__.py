@@ -4,6 +4,8 @@ The public names, by floor: configurations and errors, devices, pulses, peripher
 studies.
 """
 
+from typing import TYPE_CHECKING
+
 from rpusim import nn, optim, presets, testing
 from rpusim.config import Choice, Config, param, per_device
 from rpusim.config_files import load_config, save_config
@@ -70,6 +72,7 @@ from rpusim.inference import (
     WeightRemapType,
 )
 from rpusim.kernels.backend import get_num_threads, set_num_threads
+from rpusim.later import later
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
 from rpusim.periphery import (
@@ -138,6 +141,9 @@ from rpusim.tiles import (
     load,
     save,
 )
+
+if TYPE_CHECKING:
+    from rpusim.studies.programming_optimizer import WeightProgrammingOptimizer
 
 __version__ = "0.1.0"
 
@@ -287,4 +293,7 @@ __all__ = [
     "fusion_export",
     "fusion_import",
     "FusionExport",
+    "WeightProgrammingOptimizer",
 ]
+
+__getattr__, __dir__ = later(globals())

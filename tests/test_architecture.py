@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE = 300
 
 FLOORS = [
-    {"errors", "config", "config_fields", "config_files", "kernels"},
+    {"errors", "config", "config_fields", "config_files", "later", "kernels"},
     {"devices", "pulses", "periphery", "inference"},
     {"tiles", "presets"},
     {"nn", "optim"},

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rpusim as rs
+import rpusim.studies.programming_options  # registers what is imported later
 from rpusim.config import Choice, Config
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "defaults.json").read_text())
@@ -100,6 +101,7 @@ OWN = {
     "RPUConfig": "one class for the reference's SingleRPUConfig, UnitCellRPUConfig and others",
     "AffineDriftCompensation": "a factor and an offset",
     "PairConverter": "base of the converters to pairs",
+    "ProgrammingSearch": "options of an optimiser, which are its attributes in the reference",
     "PowerDriftNoiseModel": "base of the models with a power law of drift",
 }
 

@@ -1,0 +1,32 @@
+"""Public names whose modules are imported when they are first used, not with the package."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["later"]
+
+#: name -> module that has it; the studies take as long to import as all the rest
+MODULES = {"WeightProgrammingOptimizer": "rpusim.studies.programming_optimizer"}
+
+
+def later(names: dict[str, Any]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of the package.
+
+    Parameters
+    ----------
+    names : dict
+        The names that it has already, ``globals()``.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name not in MODULES:
+            raise AttributeError(f"module {names['__name__']!r} has no attribute {name!r}")
+        return names.setdefault(name, getattr(importlib.import_module(MODULES[name]), name))
+
+    def __dir__() -> list[str]:
+        return sorted({*names, *MODULES})
+
+    return __getattr__, __dir__
