@@ -130,7 +130,7 @@ def conductance_moments(model: Any, g: Any, t: float | None = None) -> tuple[Any
     >>> from rpusim.inference import PCMLikeNoiseModel
     >>> mean, variance = conductance_moments(PCMLikeNoiseModel(), [0.0, 25.0], 86400.0)
     >>> mean.round(3).tolist(), (variance**0.5).round(3).tolist()
-    ([0.054, 16.63], [0.098, 1.514])
+    ([0.051, 16.625], [0.099, 1.514])
     """
     if not isinstance(model, BaseNoiseModel):
         raise DataError(f"conductance_moments: model must be a noise model, got {model!r}.")

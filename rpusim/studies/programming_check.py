@@ -70,6 +70,10 @@ def sampled_loss(
     rng : SeedSequence
         Source of all draws.
     """
+    w_max = np.abs(weights).max()
+    if converter.w_max is not None:
+        converter = converter.replace(w_max=converter.w_max / w_max)
+    weights = weights / w_max  # the read-outs of compensations have a smallest value
     config = InferenceRPUConfig(
         noise_model=config.noise_model.replace(g_converter=converter),
         drift_compensation=config.drift_compensation,
@@ -79,7 +83,7 @@ def sampled_loss(
         np.mean([np.mean(np.square(w - weights)) for w in _reads(config, weights, t_steps, own)])
         for own in rng.spawn(repeats)
     ]
-    scaled = 100.0 * np.array(losses) / np.square(np.abs(weights).max())
+    scaled = 100.0 * np.array(losses)
     return float(scaled.mean()), float(scaled.std(ddof=1) / np.sqrt(repeats))
 
 

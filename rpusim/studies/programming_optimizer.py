@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.errors import ConfigError, warn_caller
+from rpusim.errors import ConfigError, StateError, warn_caller
 from rpusim.inference.converters import PairConverter, SinglePairConductanceConverter
 from rpusim.inference.custom_pair import CustomPairConductanceConverter
 from rpusim.inference.programming_loss import ProgrammingLoss, WeightPoints
@@ -239,6 +239,13 @@ class WeightProgrammingOptimizer(Result):
 
     # ---------------------------------------------------------------- what it looks like
 
+    def _made(self) -> CustomPairConductanceConverter:
+        """Return the result; there has to be one."""
+        if np.isnan(self.loss):
+            name = type(self).__name__
+            raise StateError(f"{name}: there is no result yet; run_optimizer().")
+        return self.converter
+
     def picture(self) -> Any:
         """Return a figure: the table over the weight, and beside it the errors over time.
 
@@ -247,6 +254,7 @@ class WeightProgrammingOptimizer(Result):
         MissingPackage
             If matplotlib is not installed.
         """
+        self._made()
         fig = figure(9.0, 3.8)
         left, right = fig.subplots(1, 2)
         self._draw(left)
@@ -254,10 +262,10 @@ class WeightProgrammingOptimizer(Result):
         return fig
 
     def _draw(self, ax: Any) -> None:
-        draw_table(self.converter, ax)
+        draw_table(self._made(), ax)
 
     def _table(self) -> dict[str, Any]:
-        table = self.converter
+        table = self._made()
         names = [f"g_{sign}_{j}" for j in range(len(table.f_lst)) for sign in ("plus", "minus")]
         columns = {name: np.array(g) for name, g in zip(names, table.g_lst, strict=True)}
         return {"weight": table.node_weights * np.abs(self.weights).max(), **columns}

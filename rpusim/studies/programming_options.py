@@ -52,7 +52,7 @@ class ProgrammingSearch(Config):
         0.0, low=0.0, high=1.0, unit="of the range", doc="by which tables may miss their ends"
     )
     use_max_kw: bool = param(False, doc="the largest weight uses the whole range")
-    popsize: int = param(10, low=1, unit="per dimension", doc="candidates of a generation")
+    popsize: int = param(6, low=1, unit="per dimension", doc="candidates of a generation")
     maxiter: int = param(300, low=0, unit="generations", doc="at most as many")
     patience: int = param(
         60, low=1, unit="generations", doc="stop when the best has not become better for as many"

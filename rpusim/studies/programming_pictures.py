@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.studies.inference_sweep import NAMES
 from rpusim.studies.pictures import COLOURS, DARK, LEGEND, MARKS, tidy
 
 __all__ = ["draw_errors", "draw_table"]
@@ -31,6 +32,7 @@ def draw_table(converter: Any, ax: Any) -> None:
             label += f", factor {converter.f_lst[pair]:.3g}"
         ax.plot(u, g, lw=1.8, marker="o", ms=3.0, label=label, **style)
     ax.set_ylim(bottom=0.0)
+    ax.set_xticks([-1.0, -0.5, 0.0, 0.5, 1.0])
     tidy(ax, "weight, relative to the largest", "conductance (uS)")
     ax.legend(**LEGEND)
 
@@ -57,10 +59,11 @@ def draw_errors(optimizer: Any, ax: Any) -> None:
         ax.plot(t, np.sqrt(errors) / 10.0, color=colour, marker="o", ms=4.0, lw=1.8, label=label)
         # the root of a mean loss, with its error carried through the root
         root = np.sqrt(mean) / 10.0
-        ax.errorbar([t[-1] + 1.0], [root], yerr=[0.05 * stderr / np.sqrt(mean)], **MARKS)
+        marks = {**MARKS, "color": colour, "ms": 5.0}
+        ax.errorbar([t[-1] + 1.0], [root], yerr=[0.05 * stderr / np.sqrt(mean)], **marks)
     ax.axvline(t[-1] + 0.5, color=DARK, lw=0.9, ls=":")
-    labels = [f"{seconds:.3g} s" for seconds in optimizer.t_steps]
-    ax.set_xticks([*t, t[-1] + 1.0], [*labels, "all,\nconfirmed"])
+    labels = [NAMES.get(seconds, f"{seconds:.3g} s") for seconds in optimizer.t_steps]
+    ax.set_xticks([*t, t[-1] + 1.0], [*labels, "all, by\nprogramming"])
     ax.set_ylim(bottom=0.0)
     tidy(ax, "time after programming", "rms error, relative to the largest weight")
     ax.legend(**LEGEND)

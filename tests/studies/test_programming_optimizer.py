@@ -8,9 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import rpusim as rs
-from rpusim.errors import ConfigError, DataError
+from rpusim.errors import ConfigError, DataError, StateError
 from rpusim.inference.programming_loss import ProgrammingLoss, WeightPoints
 from rpusim.inference.programming_space import ProgrammingSpace, uniform_nodes
+from rpusim.studies import MissingPackage
 from rpusim.studies import programming_optimizer as module
 from rpusim.studies.programming_options import ProgrammingSearch
 from rpusim.studies.programming_tables import (
@@ -237,6 +238,17 @@ def test_weights_may_have_any_shape_and_scale():
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-5)
 
 
+def test_the_confirmation_does_not_depend_on_the_scale():
+    found = []
+    for scale in (1.0, 1e-6):
+        baseline = SINGLE.replace(w_max=0.8 * scale * float(np.abs(FEW).max()))
+        optimizer = made([1.0], baseline, scale * FEW.astype(np.float64), maxiter=1)
+        optimizer.run_optimizer()
+        found.append(optimizer.monte_carlo.loss_baseline)
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert found[0] == pytest.approx(optimizer.loss_baseline, rel=0.05)
+
+
 def test_the_configuration_stays_as_it_is():
     config = rs.InferenceRPUConfig(noise_model=rs.PCMLikeNoiseModel(g_converter=DUAL))
     options = {"rng": 1, "maxiter": 1, "repeats": 2}
@@ -421,6 +433,12 @@ def test_a_picture_shows_the_table_and_the_errors(free):
     (shown,) = (line for line in right.lines if "best table" in str(line.get_label()))
     assert np.allclose(shown.get_ydata(), np.sqrt(free.errors) / 10.0)
     assert free.plot().get_ylabel() == "conductance (uS)"
+
+
+def test_before_the_search_there_is_nothing_to_show():
+    for show in (made().plot, made().picture, made().to_pandas):
+        with pytest.raises((StateError, MissingPackage), match="run_optimizer|needs the package"):
+            show()
 
 
 def test_a_table_of_the_result(free):
