@@ -46,7 +46,9 @@ def resampled(weights: Any) -> np.ndarray:
         every row.
     """
     values = np.sort(np.asarray(weights, np.float64).ravel())
-    ranks = np.linspace(0.0, values.size - 1.0, OUTPUTS * INPUTS).round().astype(np.int64)
+    count = OUTPUTS * INPUTS
+    ranks = (2 * np.arange(count) + 1) * values.size // (2 * count)  # in the middle of each share
+    ranks[[0, -1]] = 0, values.size - 1
     return np.ascontiguousarray(values[ranks].reshape(INPUTS, OUTPUTS).T)
 
 

@@ -147,18 +147,24 @@ class Search:
         """Return the best point of an evolution."""
         options = self.options
         size = max(options.popsize * space.dimensions, SMALLEST)
-        best, since = np.inf, 0
+        lowest, best, since = np.inf, np.inf, 0
 
-        def watch(intermediate_result: Any) -> bool:
+        def losses(x: np.ndarray) -> np.ndarray:
+            nonlocal lowest
+            values = self.loss.of_points(space, x.T)
+            lowest = min(lowest, float(values.min()))
+            return values
+
+        def watch(x: np.ndarray, convergence: float = 0.0) -> bool:
             nonlocal best, since
             self.step()
             since += 1
-            if intermediate_result.fun < best * (1.0 - GAIN):
-                best, since = intermediate_result.fun, 0
+            if lowest < best * (1.0 - GAIN):
+                best, since = lowest, 0
             return since >= options.patience
 
         found = differential_evolution(
-            lambda x: self.loss.of_points(space, x.T),
+            losses,
             [(0.0, 1.0)] * space.dimensions,
             strategy=options.strategy,
             maxiter=options.maxiter,

@@ -256,7 +256,9 @@ def test_a_matrix_for_the_tile_holds_values_of_the_weights_in_every_row():
     assert np.isin(tile, W).all()
     assert (tile.min(), tile.max()) == (W.min(), W.max())
     assert np.abs(tile.std(axis=1) / W.std() - 1.0).max() < 0.01
-    assert set(resampled([1.0, 2.0, 7.0]).ravel()) == {1.0, 2.0, 7.0}
+    values, counts = np.unique(resampled([1.0, 2.0, 7.0]), return_counts=True)
+    assert values.tolist() == [1.0, 2.0, 7.0]
+    assert np.ptp(counts) <= 1
 
 
 # ---------------------------------------------------------------- refusals
