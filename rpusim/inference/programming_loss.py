@@ -61,7 +61,9 @@ from rpusim.kernels.bind import kernel
 __all__ = ["ProgrammingLoss", "WeightPoints"]
 
 GROUPS, GRID = 256, 129
-PER_WEIGHT = 120.0  # nanoseconds of one core for a candidate, to judge whether threads pay
+# Nanoseconds of one core for a candidate, to judge whether threads pay: a seventh of what it takes,
+# so that the thousands of small calls of a descent do not wait for a thread each.
+PER_WEIGHT = 20.0
 
 
 class WeightPoints:
