@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE = 300
 
 FLOORS = [
-    {"errors", "config", "config_fields", "config_files", "later", "kernels"},
+    {"arrays", "errors", "config", "config_fields", "config_files", "later", "kernels"},
     {"devices", "pulses", "periphery", "inference"},
     {"tiles", "presets"},
     {"nn", "optim"},
@@ -31,6 +31,7 @@ FLOOR = {unit: number for number, units in enumerate(FLOORS) for unit in units}
 
 # Imports on one floor, or upwards, that are allowed: (who, what) -> why.
 SIDEWAYS = {
+    ("arrays", "rpusim.errors"): "what is no array of numbers raises DataError",
     ("config", "rpusim.errors"): "configurations raise ConfigError",
     ("config", "rpusim.config_fields"): "a configuration is made of fields, split off by idea",
     ("config_fields", "rpusim.errors"): "numbers out of range raise ConfigError",

@@ -1,4 +1,4 @@
-"""What converters and devices accept: arrays of real numbers, factors of pairs."""
+"""What converters and devices accept: times, factors of pairs, ranges of conductances."""
 
 from __future__ import annotations
 
@@ -9,26 +9,7 @@ import numpy as np
 
 from rpusim.errors import ConfigError, DataError
 
-__all__ = ["as_time", "check_factors", "real_array"]
-
-
-def real_array(values: Any, where: str) -> np.ndarray:
-    """Return `values` as an array if they are real numbers; raise `DataError` if they are not.
-
-    Parameters
-    ----------
-    values : array_like
-        What was given.
-    where : str
-        Named in errors.
-    """
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise DataError(f"{where} must be an array of numbers: {error}") from error
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{where} must hold real numbers, got {array.dtype}.")
-    return array
+__all__ = ["as_time", "check_factors", "check_range"]
 
 
 def as_time(t: Any, where: str) -> float:
@@ -60,4 +41,19 @@ def check_factors(converter: Any) -> None:
         raise ConfigError(
             f"{type(converter).__name__}.f_lst must be one or more numbers > 0, one for each pair, "
             f"got {factors!r}."
+        )
+
+
+def check_range(converter: Any) -> None:
+    """Refuse an empty range of conductances.
+
+    Parameters
+    ----------
+    converter : BaseConductanceConverter
+        Whose `g_min` and `g_max`.
+    """
+    if converter.g_min >= converter.g_max:
+        raise ConfigError(
+            f"{type(converter).__name__}.g_min must be below g_max, got {converter.g_min!r} and "
+            f"{converter.g_max!r}."
         )

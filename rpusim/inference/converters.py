@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rpusim.arrays import real_array
 from rpusim.config import Config, param
 from rpusim.errors import ConfigError, DataError, ShapeError
-from rpusim.inference.arguments import check_factors, real_array
+from rpusim.inference.arguments import check_factors, check_range
 
 __all__ = [
     "BaseConductanceConverter",
@@ -184,11 +185,7 @@ class PairConverter(BaseConductanceConverter):
     def check(self) -> None:
         """Refuse an empty range."""
         super().check()
-        if self.g_min >= self.g_max:
-            raise ConfigError(
-                f"{type(self).__name__}.g_min must be below g_max, got {self.g_min!r} and "
-                f"{self.g_max!r}."
-            )
+        check_range(self)
 
     @property
     def pair_factors(self) -> tuple[float, ...]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.arrays import real_numbers
 from rpusim.errors import DataError, ShapeError
-from rpusim.inference.arguments import as_time, real_array
+from rpusim.inference.arguments import as_time
 from rpusim.inference.device_rows import (
     coefficient_rows,
     conductance_rows,
@@ -103,8 +104,7 @@ class ProgrammedDevices:
             raise DataError(f"ProgrammedDevices: model must be a noise model, got {model!r}{hint}.")
         model.check_laws()
         self.model, self.backend = model, check_backend(backend)
-        with np.errstate(over="ignore"):  # becomes infinity, which is refused
-            w = real_array(weights, "ProgrammedDevices: weights").astype(np.float32)
+        w = real_numbers(weights, "ProgrammedDevices: weights")
         if w.ndim != 2:
             raise ShapeError(
                 f"ProgrammedDevices: weights must have shape (rows, cols), got {w.shape}."

@@ -8,6 +8,7 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.errors import ConfigError
+from rpusim.inference.arguments import check_range
 from rpusim.inference.converters import SMALLEST, BaseConductanceConverter, LinearMap
 
 __all__ = ["FusionConductanceConverter", "SingleDeviceConductanceConverter"]
@@ -37,11 +38,7 @@ class SingleDeviceConductanceConverter(BaseConductanceConverter):
     def check(self) -> None:
         """Refuse an empty range."""
         super().check()
-        if self.g_min >= self.g_max:
-            raise ConfigError(
-                f"{type(self).__name__}.g_min must be below g_max, got {self.g_min!r} and "
-                f"{self.g_max!r}."
-            )
+        check_range(self)
 
     @property
     def devices(self) -> int:

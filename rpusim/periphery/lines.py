@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.arrays import real_numbers
 from rpusim.config import nearest
 from rpusim.devices.spread import relative_spread
 from rpusim.errors import DataError, ShapeError, StateError
 from rpusim.periphery.settings import IOParameters, OffsetLaw
 from rpusim.periphery.stages import CURVE, FACTOR, NOISE, OFFSET
 
-__all__ = ["draw_parameters", "line_array", "real_numbers", "set_parameters"]
+__all__ = ["draw_parameters", "line_array", "set_parameters"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -116,15 +117,3 @@ def set_parameters(arrays: Arrays, changes: Mapping[str, Any], where: str) -> No
         new[name] = array
     for name, array in new.items():
         arrays[name][...] = array
-
-
-def real_numbers(values: Any, where: str) -> np.ndarray:
-    """Return `values` as float32 if they are real numbers; `where` is named in errors."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise DataError(f"{where} must be an array of numbers: {error}") from error
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{where} must hold real numbers, got {array.dtype}.")
-    with np.errstate(over="ignore"):  # becomes infinity, which is refused
-        return array.astype(np.float32)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.arrays import real_numbers
 from rpusim.errors import ConfigError, DataError, ShapeError
-from rpusim.periphery.lines import real_numbers
 
 __all__ = ["as_matrix", "as_rate", "as_size", "as_vectors", "with_lead"]
 
