@@ -6,11 +6,13 @@ from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ran
 from rpusim.nn.containers import Sequential
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
 from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
-from rpusim.nn.losses import cross_entropy, mse, nll
+from rpusim.nn.losses import bce_with_logits, cross_entropy, mse, nll
+from rpusim.nn.metrics import accuracy, error, perplexity
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileParameter
 from rpusim.nn.programmed import programmed
 from rpusim.nn.quantised import QuantActivation, QuantLinear, set_quant_state
+from rpusim.nn.samples import normalise, one_hot, split
 
 __all__ = [
     "Module",
@@ -28,7 +30,14 @@ __all__ = [
     "cross_entropy",
     "nll",
     "mse",
+    "bce_with_logits",
+    "accuracy",
+    "error",
+    "perplexity",
     "batches",
+    "split",
+    "normalise",
+    "one_hot",
     "calibrate_input_ranges",
     "InputRangeCalibrationType",
     "programmed",

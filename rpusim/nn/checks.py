@@ -1,5 +1,6 @@
 """What layers, losses and batches accept: sizes, real numbers, finite values of one shape."""
 
+import math
 import numbers
 from typing import Any
 
@@ -8,7 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ConfigError, DataError, ShapeError
 
-__all__ = ["as_size", "as_float32", "as_finite", "check_shape", "not_finite"]
+__all__ = [
+    "as_size",
+    "as_sizes",
+    "as_number",
+    "as_float32",
+    "as_finite",
+    "check_shape",
+    "not_finite",
+]
 
 
 def as_size(value: Any, where: str) -> int:
@@ -16,6 +25,27 @@ def as_size(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ConfigError(f"{where} must be an integer >= 1, got {value!r}.")
     return int(value)
+
+
+def as_sizes(value: Any, count: int, where: str, least: int = 1) -> tuple[int, ...]:
+    """Return `count` integers, those given or one for all; refuse any below `least`."""
+    values = tuple(value) if isinstance(value, list | tuple) else (value,) * count
+    good = all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in values)
+    if not good or len(values) != count or min(values) < least:
+        several = f" or {count} of them" if count > 1 else ""
+        raise ConfigError(f"{where} must be an integer >= {least}{several}, got {value!r}.")
+    return tuple(int(v) for v in values)
+
+
+def as_number(value: Any, where: str, highest: float = math.inf, *, or_less: bool = True) -> float:
+    """Return `value` if it is a number in 0..`highest`, that itself excluded if not `or_less`."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = float(value) if real else math.nan
+    if not 0.0 <= number <= highest or math.isinf(number) or (number == highest and not or_less):
+        limits = f"in 0..{highest:g}" if math.isfinite(highest) else ">= 0 and finite"
+        excluded = "" if or_less else f", {highest:g} excluded"
+        raise ConfigError(f"{where} must be a number {limits}{excluded}, got {value!r}.")
+    return number
 
 
 def as_float32(values: ArrayLike, where: str) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from rpusim.kernels.bind import kernel
 from rpusim.kernels.softmax import cross_entropy_rows
 from rpusim.nn.checks import as_float32, not_finite
 
-__all__ = ["cross_entropy", "nll", "mse"]
+__all__ = ["cross_entropy", "nll", "mse", "bce_with_logits"]
 
 #: How far above zero rounding may take a log-probability.
 ROUNDING = 1e-3
@@ -138,6 +138,57 @@ def mse(y: ArrayLike, target: ArrayLike) -> tuple[float, NDArray[np.float32]]:
         raise not_finite(*((y, "mse: y") if np.isfinite(t).all() else (t, "mse: target")))
     grad *= np.float32(2.0 / y.size)
     return loss, grad
+
+
+def bce_with_logits(logits: ArrayLike, target: ArrayLike) -> tuple[float, NDArray[np.float32]]:
+    r"""Return the mean binary cross entropy of probabilities given as logits.
+
+    .. math::
+        L = \frac1N \sum_i \max(z_i, 0) - z_i t_i + \ln(1 + e^{-|z_i|}), \qquad
+        \frac{\partial L}{\partial z_i} = \frac{\sigma(z_i) - t_i}{N}
+
+    which is :math:`-t \ln \sigma(z) - (1 - t) \ln(1 - \sigma(z))` without overflow.
+
+    Parameters
+    ----------
+    logits : array_like
+        Scores z; an output layer without sigmoid.
+    target : array_like of the shape of logits
+        Probabilities t in 0..1, mostly 0 or 1.
+
+    Returns
+    -------
+    loss : float
+    grad : ndarray of the shape of logits
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ or there are no elements.
+    DataError
+        If a logit is not finite or a target not in 0..1.
+
+    Examples
+    --------
+    >>> loss, grad = bce_with_logits([0.0, 0.0], [0, 1])
+    >>> round(loss, 6), grad
+    (0.693147, array([ 0.25, -0.25], dtype=float32))
+    """
+    z = as_float32(logits, "bce_with_logits: logits")
+    t = as_float32(target, "bce_with_logits: target")
+    if z.shape != t.shape or not z.size:
+        raise ShapeError(
+            f"bce_with_logits: target must have the shape of logits, {z.shape}, got {t.shape}."
+        )
+    wrong = t[~((t >= 0.0) & (t <= 1.0))]
+    if wrong.size:
+        raise DataError(f"bce_with_logits: target must be in 0..1, got {wrong[0]}.")
+    if not np.isfinite(z).all():
+        raise not_finite(z, "bce_with_logits: logits")
+    tail = np.exp(-np.abs(z))
+    each = np.maximum(z, 0.0) - z * t + np.log1p(tail)
+    grad = np.where(z >= 0.0, np.float32(1.0), tail) / (1.0 + tail) - t
+    return float(each.mean(dtype=np.float64)), np.divide(grad, np.float32(z.size))
 
 
 def _rows_and_labels(

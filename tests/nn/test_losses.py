@@ -8,6 +8,7 @@ from scipy import special
 
 from rpusim import nn
 from rpusim.errors import DataError, ShapeError
+from tests.naive import layers as naive
 from tests.nn.test_gradients import slope
 
 shapes = st.lists(st.integers(1, 4), min_size=0, max_size=2).map(tuple)
@@ -61,9 +62,28 @@ def test_mse_is_the_mean_over_all_elements(shape, seed):
     assert grad.shape == shape
 
 
+@given(shape=shapes, seed=st.integers(0, 99))
+def test_binary_cross_entropy_is_its_definition(shape, seed):
+    rng = np.random.default_rng(seed)
+    z, t = 3 * rng.normal(size=shape), rng.uniform(size=shape)
+    value, grad = nn.bce_with_logits(z, t)
+    assert value == pytest.approx(naive.bce(z, t), rel=1e-5)
+    np.testing.assert_allclose(grad, slope(lambda z: naive.bce(z, t), z), rtol=1e-4, atol=1e-6)
+    assert grad.dtype == np.float32
+    assert grad.shape == shape
+
+
+@pytest.mark.filterwarnings("error")
+def test_binary_cross_entropy_of_huge_scores_is_exact():
+    value, grad = nn.bce_with_logits([1e4, -1e4, 1e4, -1e4], [0, 1, 1, 0])
+    assert value == 5000.0
+    np.testing.assert_array_equal(grad, [0.25, -0.25, 0.0, 0.0])
+
+
 def test_losses_leave_their_arguments_alone():
     y, t = np.full((2, 3), -1.0, np.float32), np.zeros((2, 3), np.float32)
-    for loss, target in [(nn.cross_entropy, [0, 1]), (nn.nll, [0, 1]), (nn.mse, t)]:
+    bce = nn.bce_with_logits
+    for loss, target in [(nn.cross_entropy, [0, 1]), (nn.nll, [0, 1]), (nn.mse, t), (bce, t)]:
         loss(y, target)
         assert (y == -1).all()
         assert (t == 0).all()
@@ -102,6 +122,15 @@ def test_losses_leave_their_arguments_alone():
         (lambda: nn.mse(np.ones((2, 1)), np.ones(2)), ShapeError, r"\(2, 1\), got \(2,\)"),
         (lambda: nn.mse([np.nan], [0]), DataError, r"mse: y must be finite, got nan \(1 of 1"),
         (lambda: nn.mse([0], [np.inf]), DataError, "mse: target must be finite, got inf"),
+        (lambda: nn.bce_with_logits([[1]], [1]), ShapeError, r"\(1, 1\), got \(1,\)"),
+        (lambda: nn.bce_with_logits([1], [1.5]), DataError, r"target must be in 0\.\.1, got 1\.5"),
+        (
+            lambda: nn.bce_with_logits([1], [np.nan]),
+            DataError,
+            r"target must be in 0\.\.1, got nan",
+        ),
+        (lambda: nn.bce_with_logits([np.nan], [1]), DataError, "logits must be finite, got nan"),
+        (lambda: nn.bce_with_logits([-np.inf], [0]), DataError, "logits must be finite, got -inf"),
         (lambda: nn.mse([1e30], [0]), DataError, "mse: y must be small enough for float32, got 1"),
     ],
 )
