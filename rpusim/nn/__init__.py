@@ -1,6 +1,7 @@
 """Layers, losses and mini-batches: networks whose forward and backward are written out."""
 
 from rpusim.nn.activations import LogSoftmax, ReLU, Sigmoid, Tanh
+from rpusim.nn.adaptive_pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d
 from rpusim.nn.batches import batches
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.containers import Sequential
@@ -10,6 +11,7 @@ from rpusim.nn.losses import bce_with_logits, cross_entropy, mse, nll
 from rpusim.nn.metrics import accuracy, error, perplexity
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileParameter
+from rpusim.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from rpusim.nn.programmed import programmed
 from rpusim.nn.quantised import QuantActivation, QuantLinear, set_quant_state
 from rpusim.nn.samples import normalise, one_hot, split
@@ -27,6 +29,15 @@ __all__ = [
     "Tanh",
     "ReLU",
     "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
     "cross_entropy",
     "nll",
     "mse",
