@@ -2,10 +2,13 @@
 
 from rpusim.nn.activations import LogSoftmax, ReLU, Sigmoid, Tanh
 from rpusim.nn.adaptive_pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d
+from rpusim.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from rpusim.nn.batches import batches
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.containers import Sequential
+from rpusim.nn.dropout import Dropout
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
+from rpusim.nn.layer_norm import LayerNorm
 from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
 from rpusim.nn.losses import bce_with_logits, cross_entropy, mse, nll
 from rpusim.nn.metrics import accuracy, error, perplexity
@@ -38,6 +41,10 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "LayerNorm",
+    "Dropout",
     "cross_entropy",
     "nll",
     "mse",
