@@ -6,7 +6,9 @@ from rpusim.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from rpusim.nn.batches import batches
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.containers import Sequential
+from rpusim.nn.conv import Conv1d, Conv2d, Conv3d
 from rpusim.nn.dropout import Dropout
+from rpusim.nn.embedding import Embedding
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
 from rpusim.nn.layer_norm import LayerNorm
 from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
@@ -28,6 +30,10 @@ __all__ = [
     "QuantLinear",
     "QuantActivation",
     "set_quant_state",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "Embedding",
     "Sigmoid",
     "Tanh",
     "ReLU",
