@@ -1,9 +1,10 @@
 """Layers, losses and mini-batches: networks whose forward and backward are written out."""
 
-from rpusim.nn.activations import LogSoftmax, ReLU, Sigmoid, Tanh
+from rpusim.nn.activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softplus, Tanh
 from rpusim.nn.adaptive_pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d
 from rpusim.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from rpusim.nn.batches import batches
+from rpusim.nn.branches import Concat, Residual
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.containers import Sequential
 from rpusim.nn.conv import Conv1d, Conv2d, Conv3d
@@ -20,10 +21,13 @@ from rpusim.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPoo
 from rpusim.nn.programmed import programmed
 from rpusim.nn.quantised import QuantActivation, QuantLinear, set_quant_state
 from rpusim.nn.samples import normalise, one_hot, split
+from rpusim.nn.shapes import Flatten, PadChannels, Reshape
 
 __all__ = [
     "Module",
     "Sequential",
+    "Residual",
+    "Concat",
     "Linear",
     "AnalogLinear",
     "AnalogLinearMapped",
@@ -37,6 +41,9 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "ReLU",
+    "LeakyReLU",
+    "Softplus",
+    "GELU",
     "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",
@@ -51,6 +58,9 @@ __all__ = [
     "BatchNorm2d",
     "LayerNorm",
     "Dropout",
+    "Flatten",
+    "Reshape",
+    "PadChannels",
     "cross_entropy",
     "nll",
     "mse",
