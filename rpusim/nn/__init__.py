@@ -3,6 +3,15 @@
 from rpusim.nn.activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softplus, Tanh
 from rpusim.nn.adaptive_pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d
 from rpusim.nn.batch_norm import BatchNorm1d, BatchNorm2d
+from rpusim.nn.activations import LogSoftmax, ReLU, Sigmoid, Tanh
+from rpusim.nn.analog_conv import (
+    AnalogConv1d,
+    AnalogConv1dMapped,
+    AnalogConv2d,
+    AnalogConv2dMapped,
+    AnalogConv3d,
+    AnalogConv3dMapped,
+)
 from rpusim.nn.batches import batches
 from rpusim.nn.branches import Concat, Residual
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
@@ -12,6 +21,7 @@ from rpusim.nn.dropout import Dropout
 from rpusim.nn.embedding import Embedding
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
 from rpusim.nn.layer_norm import LayerNorm
+from rpusim.nn.grouped_conv import GroupedAnalogConv
 from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
 from rpusim.nn.losses import bce_with_logits, cross_entropy, mse, nll
 from rpusim.nn.metrics import accuracy, error, perplexity
@@ -31,6 +41,13 @@ __all__ = [
     "Linear",
     "AnalogLinear",
     "AnalogLinearMapped",
+    "AnalogConv1d",
+    "AnalogConv2d",
+    "AnalogConv3d",
+    "GroupedAnalogConv",
+    "AnalogConv1dMapped",
+    "AnalogConv2dMapped",
+    "AnalogConv3dMapped",
     "QuantLinear",
     "QuantActivation",
     "set_quant_state",

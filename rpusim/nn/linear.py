@@ -189,8 +189,7 @@ class AnalogLinear(Module):
         if bias and self.bias is None:
             self.bias = AnalogBias(self.tile)
 
-    @staticmethod
-    def _build(*args: Any, **options: Any) -> Any:
+    def _build(self, *args: Any, **options: Any) -> Any:
         """Return the tile, or the grid of tiles."""
         return build_tile(*args, **options)
 
@@ -214,11 +213,15 @@ class AnalogLinear(Module):
         gradients = self.tile.gradients(d, context, input_grad)
         if self.weight.requires_grad:
             self.weight.record(*gradients.pair)
+        self._accumulate(gradients)
+        return gradients.input
+
+    def _accumulate(self, gradients: Any) -> None:
+        """Add the gradients of digital parameters to theirs."""
         for name in self._digital:
             parameter, values = getattr(self, name), gradients.digital.get(name)
             if parameter.requires_grad and values is not None:
                 parameter.accumulate(values)
-        return gradients.input
 
     def get_weights(self, **options: Any) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Return copies of weight and bias; options are those of the tile's `get_weights`."""
@@ -250,6 +253,5 @@ class AnalogLinearMapped(AnalogLinear):
     Parameters are those of `AnalogLinear`.
     """
 
-    @staticmethod
-    def _build(*args: Any, **options: Any) -> TileGrid:
+    def _build(self, *args: Any, **options: Any) -> TileGrid:
         return TileGrid(*args, **options)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import StateError
 from rpusim.nn.array_like import ReadsAsArray
-from rpusim.tiles.pairs import outer_product
+from rpusim.tiles.pairs import LazyPair, computed, outer_product
 
 __all__ = ["Parameter", "TileParameter", "AnalogParameter", "AnalogBias"]
 
@@ -173,9 +173,10 @@ class AnalogParameter(_TileArray):
 
     Attributes
     ----------
-    pairs : list of (ndarray, ndarray)
+    pairs : list of (ndarray, ndarray), or of LazyPair
         Inputs of shape (n, in) and error signals of shape (n, out), one pair per backward; those of
-        a grid whose tiles clipped differently see `rpusim.tiles.pairs`.
+        a grid whose tiles clipped differently, and those that are computed when they are needed,
+        see `rpusim.tiles.pairs`.
     requires_grad : bool
         Whether pairs are recorded; False freezes the tile.
     """
@@ -184,7 +185,7 @@ class AnalogParameter(_TileArray):
 
     def __init__(self, tile: Any, shape: tuple[int, ...] | None = None):
         super().__init__(tile, shape or (tile.out_size, tile.in_size))
-        self.pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        self.pairs: list[Any] = []
         self.requires_grad = True
 
     def _contents(self) -> NDArray[np.float32]:
@@ -199,7 +200,11 @@ class AnalogParameter(_TileArray):
             )
         self.pairs.append((x, d))
 
-    def take_pairs(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    def record_later(self, pair: LazyPair) -> None:
+        """Append a pair that is computed when the next step needs it."""
+        self.pairs.append(pair)
+
+    def take_pairs(self) -> list[Any]:
         """Return the recorded pairs and forget them, so that none is applied twice."""
         pairs, self.pairs = self.pairs, []
         return pairs
@@ -209,7 +214,7 @@ class AnalogParameter(_TileArray):
         """The gradient that the recorded pairs imply, multiplied out at each look; None if none."""
         if not self.pairs:
             return None
-        total = sum(outer_product(x, d) for x, d in self.pairs)
+        total = sum(outer_product(*computed(pair)) for pair in self.pairs)
         return np.asarray(total, np.float32).reshape(self.shape)
 
 

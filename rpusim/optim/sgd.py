@@ -8,7 +8,7 @@ from typing import Any
 from rpusim.config import nearest
 from rpusim.errors import ConfigError, StateError
 from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter
-from rpusim.tiles.pairs import joined
+from rpusim.tiles.pairs import updates
 
 __all__ = ["AnalogSGD"]
 
@@ -121,8 +121,8 @@ class AnalogSGD:
         for p in self._analog:
             pairs = p.take_pairs() if p.requires_grad else ()
             if pairs and self._lr > 0.0:
-                x, d = joined(pairs)
-                p.tile.update(x, d, learning_rate=self._lr)
+                for x, d in updates(pairs, p.tile.learns_by_batch):
+                    p.tile.update(x, d, learning_rate=self._lr)
 
     def _pass_step(self) -> None:
         for p in self._analog:

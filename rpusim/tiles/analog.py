@@ -9,6 +9,7 @@ import numpy as np
 
 from rpusim.errors import DataError, ShapeError, StateError
 from rpusim.tiles.arguments import as_rate, as_vectors
+from rpusim.tiles.compounds.cell import Cell
 from rpusim.tiles.context import ForwardContext, context_of
 from rpusim.tiles.products import MultiplyingTile
 from rpusim.tiles.settings import BackwardMode
@@ -119,6 +120,11 @@ class AnalogTile(MultiplyingTile):
         if given:
             raise StateError(f"{where}: x must be the inputs of the forward in `context`.")
         return None
+
+    @property
+    def learns_by_batch(self) -> bool:
+        """Whether it matters which vectors an update has together, beyond the draws: compounds."""
+        return isinstance(self.crossbar, Cell)
 
     def _update_settings(self) -> Any:
         return self.rpu_config.update

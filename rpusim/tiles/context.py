@@ -148,6 +148,14 @@ class ForwardContext:
             return None
         return self.masks[:, : self.x.shape[1]] != 0
 
+    def without_inputs(self) -> ForwardContext:
+        """Return a copy without the inputs, which can be given back by `with_inputs`."""
+        return dataclasses.replace(self, x=self.x[:0].copy())
+
+    def with_inputs(self, x: np.ndarray) -> ForwardContext:
+        """Return a copy with these inputs, those of the forward."""
+        return dataclasses.replace(self, x=x)
+
     def check(self, batch: int, version: int, where: str) -> None:
         """Raise if errors of so many vectors cannot belong to this forward, or come too late."""
         if batch != len(self.x):

@@ -42,6 +42,8 @@ class TileGrid(AgeingGrid):
         Source of all its randomness.
     backend : {"cpu", "python"}
         Where it runs.
+    in_unit : int
+        Inputs that are not cut apart: those of one channel of a convolution.
 
     Attributes
     ----------
@@ -127,6 +129,11 @@ class TileGrid(AgeingGrid):
         d, _ = as_vectors(vectors, self.out_size, f"{where}: d", "outputs")
         rows = self.layout.outputs(d)
         return self._by_place(lambda i, j: rows[j])
+
+    @property
+    def learns_by_batch(self) -> bool:
+        """Whether it matters which vectors an update has together, as for `AnalogTile`."""
+        return self.tiles[0][0].learns_by_batch
 
     def post_update_step(self) -> None:
         """Let happen in each tile what happens once per step: diffusion, decay, clip, remap."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.devices import PulsedDevice
-from rpusim.errors import ClippedWeightsWarning, StateError, warn_caller
+from rpusim.errors import ClippedWeightsWarning, ConfigError, StateError, warn_caller
 from rpusim.kernels.backend import check_backend
 from rpusim.kernels.streams import Streams
 from rpusim.periphery import PrePostProcessingParameterQuant
@@ -56,6 +56,7 @@ class GridBase:
         *,
         rng: Any = None,
         backend: str = "cpu",
+        in_unit: int = 1,
     ) -> None:
         where = type(self).__name__
         self.out_size = as_size(out_size, f"{where}: out_size")
@@ -64,7 +65,10 @@ class GridBase:
         self.backend, self.has_bias = check_backend(backend), bool(bias)
         self._streams = Streams(rng)
         mapping, stages = self.rpu_config.mapping, self.rpu_config.pre_post
-        self.layout = GridLayout(self.out_size, self.in_size, self.has_bias, mapping)
+        self.in_unit = as_size(in_unit, f"{where}: in_unit")
+        if self.in_size % self.in_unit:
+            raise ConfigError(f"{where}: in_unit must divide {self.in_size}, got {in_unit!r}.")
+        self.layout = GridLayout(self.out_size, self.in_size, self.has_bias, mapping, self.in_unit)
         digital = self.has_bias and not self.layout.line
         self._bias = np.zeros(self.out_size, np.float32) if digital else None
         self._quantiser: PeripheryQuantiser | None = None
@@ -194,7 +198,8 @@ class GridBase:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Make grids travel to other processes and through `copy.deepcopy`."""
-        made = (self.out_size, self.in_size, self.rpu_config, self.has_bias, self.backend)
+        sizes = (self.out_size, self.in_size, self.in_unit)
+        made = (*sizes, self.rpu_config, self.has_bias, self.backend)
         return grid_state.remake, (type(self), made, self.changed_configs(), self.state_dict())
 
     def changed_configs(self) -> dict[str, Any]:

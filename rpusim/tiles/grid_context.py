@@ -51,6 +51,19 @@ class GridContext:
     x: np.ndarray
     tiles: list[list[ForwardContext]]
 
+    def without_inputs(self) -> GridContext:
+        """Return a copy without the inputs, as `ForwardContext.without_inputs`."""
+        tiles = [[c.without_inputs() for c in column] for column in self.tiles]
+        return GridContext(self.x[:0].copy(), tiles)
+
+    def with_inputs(self, x: np.ndarray) -> GridContext:
+        """Return a copy with these inputs, those of the forward."""
+        ends = np.cumsum([column[0].x.shape[1] for column in self.tiles])
+        parts = np.split(x, ends[:-1], axis=1)
+        whole = [np.ascontiguousarray(part) for part in parts]
+        pairs = zip(self.tiles, whole, strict=True)
+        return GridContext(x, [[c.with_inputs(part) for c in column] for column, part in pairs])
+
     @property
     def training(self) -> bool:
         """Whether it was a forward of training."""

@@ -71,6 +71,8 @@ class GridLayout:
         Whether there is a bias.
     mapping : MappingParameter
         Largest sizes of a tile, and where the bias goes.
+    unit : int
+        Inputs that stay together: those of one channel of a convolution.
 
     Attributes
     ----------
@@ -82,10 +84,15 @@ class GridLayout:
         Whether the first input block has the line of an analog bias.
     """
 
-    def __init__(self, out_size: int, in_size: int, bias: bool, mapping: MappingParameter) -> None:
+    def __init__(
+        self, out_size: int, in_size: int, bias: bool, mapping: MappingParameter, unit: int = 1
+    ) -> None:
         self.line = bias and not mapping.digital_bias
-        self.in_sizes = split_sizes(in_size + self.line, mapping.max_input_size)
-        self.in_sizes[0] -= self.line
+        if unit > 1:
+            self.in_sizes = self._in_units(in_size, unit, mapping.max_input_size)
+        else:
+            self.in_sizes = split_sizes(in_size + self.line, mapping.max_input_size)
+            self.in_sizes[0] -= self.line
         if self.in_sizes[0] == 0:
             raise ConfigError(
                 "MappingParameter.max_input_size must be >= 2 for an analog bias, whose line needs "
@@ -93,6 +100,16 @@ class GridLayout:
             )
         self.out_sizes = split_sizes(out_size, mapping.max_output_size)
         self.cols, self.rows = _slices(self.in_sizes), _slices(self.out_sizes)
+
+    def _in_units(self, in_size: int, unit: int, cap: int) -> list[int]:
+        """Return the sizes of input blocks that are whole units, a line for the bias beside one."""
+        limit = (cap - self.line) // unit if cap > 0 else 0
+        if cap > 0 and limit == 0:
+            raise ConfigError(
+                f"MappingParameter.max_input_size must be at least {unit + self.line}, the inputs "
+                f"of a channel, got {cap}."
+            )
+        return [unit * count for count in split_sizes(in_size // unit, limit)]
 
     @property
     def places(self) -> list[tuple[int, int]]:

@@ -120,6 +120,16 @@ class MultiplyingGrid(GridWeights):
         x = self._sum_over_outputs([[own.input for own in column] for column in parts], lead)
         return GridGradients(x, pair, digital)
 
+    def learning_pair(self, d: Any, context: GridContext) -> tuple[Any, Any]:
+        """Return the ``pair`` of `gradients` alone, whatever became of the weights since."""
+        d2, _ = self._errors(d, "learning_pair")
+        errors, forwards = self.layout.outputs(d2), context.tiles
+        parts = self._by_place(
+            lambda i, j: self.tiles[i][j].learning_pair(errors[j], forwards[i][j])
+        )
+        inputs = [[own[0] for own in column] for column in parts]
+        return pair_of(inputs, [[own[1] for own in column] for column in parts])
+
     def _errors(self, d: Any, method: str) -> tuple[np.ndarray, tuple[int, ...]]:
         where = f"{type(self).__name__}.{method}"
         d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")

@@ -53,10 +53,10 @@ def _restore(grid: Any, state: Arrays) -> None:
 
 def remake(kind: type, made: tuple[Any, ...], configs: Mapping[str, Any], state: Arrays) -> Any:
     """Return a grid in a state, for pickle and copy."""
-    out_size, in_size, config, bias, backend = made
+    out_size, in_size, unit, config, bias, backend = made
     with warnings.catch_warnings():  # of weights that are replaced at once
         warnings.simplefilter("ignore", ClippedWeightsWarning)
-        grid = kind(out_size, in_size, config, bias, rng=0, backend=backend)
+        grid = kind(out_size, in_size, config, bias, rng=0, backend=backend, in_unit=unit)
         grid.take_configs(configs)
     grid.load_state_dict(state)
     return grid

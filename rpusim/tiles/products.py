@@ -148,15 +148,23 @@ class MultiplyingTile(PeripheralTile):
             )
         context = self._belonging(len(d2), last, where)
         errors = self._backward.masked_errors(d2, last)
-        analog = self._backward.mode is BackwardMode.ANALOG
         g = x = None
         if input_grad or self._digital.learns_range:
             g = self._back(errors, context, where)
         if input_grad and g is not None:
             x = with_lead(self._backward.masked_inputs(g, last), lead)
+        return Gradients(x, self._pair(errors, last), *self._digital.gradients(d2, g, last))
+
+    def learning_pair(self, d: Any, context: ForwardContext) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ``pair`` of `gradients` alone, whatever became of the weights since."""
+        where = f"{type(self).__name__}.learning_pair"
+        d2, _ = as_vectors(d, self.out_size, f"{where}: d", "outputs")
+        return self._pair(self._backward.masked_errors(d2, context), context)
+
+    def _pair(self, errors: np.ndarray, context: ForwardContext) -> tuple[np.ndarray, np.ndarray]:
+        analog = self._backward.mode is BackwardMode.ANALOG
         scale = np.float32(1.0 if analog else self._forward.io.out_scale)
-        pair = self._backward.learnt_inputs(last), errors if scale == 1.0 else errors * scale
-        return Gradients(x, pair, *self._digital.gradients(d2, g, last))
+        return self._backward.learnt_inputs(context), errors if scale == 1.0 else errors * scale
 
     def _belonging(
         self, batch: int, context: ForwardContext | None, where: str

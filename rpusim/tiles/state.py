@@ -130,6 +130,8 @@ def save(path: str | os.PathLike[str], obj: Any) -> None:
             "backend": obj.backend,
             "rpu_config": obj.rpu_config.to_dict(),
         }
+    if getattr(obj, "in_unit", 1) > 1:
+        header["in_unit"] = obj.in_unit
     if hasattr(obj, "changed_configs"):  # those of a grid's tiles
         header["configs"] = {n: config.to_dict() for n, config in obj.changed_configs().items()}
     arrays = {f"state/{name}": value for name, value in obj.state_dict().items()}
@@ -209,7 +211,8 @@ def _make(header: Mapping[str, Any], path: str) -> Any:
         sizes = (header["out_size"], header["in_size"])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ClippedWeightsWarning)  # of weights replaced at once
-            made = kind(*sizes, config, header["bias"], rng=0, backend=header["backend"])
+            more = {"in_unit": header["in_unit"]} if "in_unit" in header else {}
+            made = kind(*sizes, config, header["bias"], rng=0, backend=header["backend"], **more)
             if header.get("configs"):
                 made.take_configs({n: Config.from_dict(c) for n, c in header["configs"].items()})
             return made

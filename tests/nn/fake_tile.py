@@ -13,7 +13,7 @@ from rpusim.tiles import Gradients
 class FakeTile:
     """float32 weights, exact products, exact updates; `log` lists the calls that change it."""
 
-    is_programmed = False
+    is_programmed = learns_by_batch = False
 
     def __init__(self, out_size, in_size, rpu_config=None, bias=False, *, rng=None, backend="cpu"):
         self.out_size, self.in_size, self.rpu_config = out_size, in_size, rpu_config

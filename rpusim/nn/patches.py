@@ -1,0 +1,224 @@
+r"""From images to patches and back: a convolution is a product with the patches of its input.
+
+With kernel k, stride s, padding p, dilation e and one or three axes likewise,
+
+.. math::
+    P_{b o, c u} = x_{b, c, s o + e u - p}, \qquad o = 0 \dots
+    \left\lfloor \frac{n + p_- + p_+ - e (k - 1) - 1}{s} \right\rfloor
+
+and 0 outside. Columns are channels, then positions in the kernel; rows are samples, then positions
+of the output. `fold` is the adjoint, a sum over all patches that an element is in. Images of one or
+two axes are images of three with axes of one element.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpusim.errors import ConfigError, ShapeError
+from rpusim.kernels.backend import split
+from rpusim.kernels.bind import kernel
+
+__all__ = ["Patches"]
+
+PER_ELEMENT = 0.7  # nanoseconds of one core, to judge whether threads pay
+BUFFER = 1 << 22  # elements of patches that are held at a time
+
+
+class Patches:
+    """The patches that a convolution sees.
+
+    Parameters
+    ----------
+    where : str
+        Named in errors.
+    axes : int
+        1, 2 or 3 axes of an image.
+    kernel_size, stride, dilation : int or sequence of int
+        Of each axis.
+    padding : int, sequence of int or of pairs, "same" or "valid"
+        Zeros before and after each axis. "same": as many positions as elements, at stride 1.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        axes: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+    ) -> None:
+        self.where, self.axes = where, axes
+        self.kernel = _each(kernel_size, axes, f"{where}.kernel_size", 1)
+        self.stride = _each(stride, axes, f"{where}.stride", 1)
+        self.dilation = _each(dilation, axes, f"{where}.dilation", 1)
+        self.padding = self._pairs(padding)
+        lead = 3 - axes
+        sizes = [*[1] * lead, *self.kernel, *[1] * lead, *self.stride]
+        sizes += [*[1] * lead, *self.dilation, *[0] * lead, *(p for p, _ in self.padding)]
+        self._sizes = np.array(sizes, np.int64)
+
+    def _pairs(self, padding: Any) -> tuple[tuple[int, int], ...]:
+        """Return the zeros before and after each axis."""
+        name = f"{self.where}.padding"
+        if isinstance(padding, str):
+            if padding not in ("same", "valid"):
+                raise ConfigError(f"{name} must be numbers, 'same' or 'valid', got {padding!r}.")
+            if padding == "valid":
+                return ((0, 0),) * self.axes
+            if any(s != 1 for s in self.stride):
+                raise ConfigError(f"{name} 'same' needs stride 1, got {self.stride}.")
+            widths = [e * (k - 1) for k, e in zip(self.kernel, self.dilation, strict=True)]
+            return tuple((w // 2, w - w // 2) for w in widths)
+        if hasattr(padding, "__len__") and len(padding) and hasattr(padding[0], "__len__"):
+            pairs = tuple(_each(pair, 2, name, 0) for pair in padding)
+            if len(pairs) != self.axes:
+                raise ConfigError(f"{name} must hold {self.axes} pairs, got {padding!r}.")
+            return tuple((before, after) for before, after in pairs)
+        return tuple((p, p) for p in _each(padding, self.axes, name, 0))
+
+    @property
+    def per_channel(self) -> int:
+        """Elements of the kernel."""
+        return int(np.prod(self.kernel))
+
+    def positions(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Return how many positions the kernel has along each axis of an image of this size."""
+        found = []
+        axes = zip(size, self.kernel, self.stride, self.dilation, self.padding, strict=True)
+        for n, k, s, e, (before, after) in axes:
+            found.append((n + before + after - e * (k - 1) - 1) // s + 1)
+        if min(found) < 1:
+            raise ShapeError(
+                f"{self.where}: a kernel of {self.kernel} with dilation {self.dilation} and "
+                f"padding {self.padding} does not fit into an image of {size}."
+            )
+        return tuple(found)
+
+    def unfold(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the patches of images.
+
+        Parameters
+        ----------
+        x : ndarray of shape (batch, channels, *size)
+            C-contiguous float32.
+
+        Returns
+        -------
+        ndarray of shape (batch * positions, channels * per_channel)
+        """
+        places, whole = self._places(x.shape[2:]), self._whole(x.shape)
+        rows, columns = len(x) * int(np.prod(places)), x.shape[1] * self.per_channel
+        out = np.empty((rows, columns), np.float32)
+        work = PER_ELEMENT * out.size
+        split(kernel(unfold_rows), len(x), work, x.reshape(whole), out, places, self._sizes)
+        return out
+
+    def fold(self, patches: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the sum of all patches, each where it came from.
+
+        Parameters
+        ----------
+        patches : ndarray of shape (batch * positions, channels * per_channel)
+            C-contiguous float32.
+        shape : tuple of int
+            Of the images, (batch, channels, *size).
+        """
+        x, whole = np.zeros(shape, np.float32), self._whole(shape)
+        places = self._places(shape[2:])
+        work = PER_ELEMENT * patches.size
+        split(kernel(fold_rows), len(x), work, x.reshape(whole), patches, places, self._sizes)
+        return x
+
+    def parts(self, x: NDArray[np.float32]) -> Iterator[slice]:
+        """Yield ranges of samples whose patches fit into a buffer, one sample at least."""
+        per_sample = int(np.prod(self.positions(x.shape[2:]))) * x.shape[1] * self.per_channel
+        count = max(1, BUFFER // max(per_sample, 1))
+        for first in range(0, len(x), count):
+            yield slice(first, min(first + count, len(x)))
+
+    def _places(self, size: tuple[int, ...]) -> NDArray[np.int64]:
+        return np.array([*[1] * (3 - self.axes), *self.positions(size)], np.int64)
+
+    def _whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of images with three axes."""
+        return (*shape[:2], *[1] * (3 - self.axes), *shape[2:])
+
+
+def unfold_rows(begin, end, x, out, places, sizes):
+    """Fill the patches of samples `begin`..`end`."""
+    _, channels, size0, size1, size2 = x.shape
+    k0, k1, k2, s0, s1, s2 = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]
+    e0, e1, e2, p0, p1, p2 = sizes[6], sizes[7], sizes[8], sizes[9], sizes[10], sizes[11]
+    per_sample = places[0] * places[1] * places[2]
+    for b in range(begin, end):
+        row = b * per_sample
+        for o0 in range(places[0]):
+            for o1 in range(places[1]):
+                for o2 in range(places[2]):
+                    column = 0
+                    left = o2 * s2 - p2
+                    inside = left >= 0 and left + e2 * (k2 - 1) < size2
+                    for c in range(channels):
+                        for u0 in range(k0):
+                            i0 = o0 * s0 + e0 * u0 - p0
+                            for u1 in range(k1):
+                                i1 = o1 * s1 + e1 * u1 - p1
+                                if i0 < 0 or i0 >= size0 or i1 < 0 or i1 >= size1:
+                                    for u2 in range(k2):
+                                        out[row, column + u2] = 0.0
+                                elif inside and e2 == 1:
+                                    for u2 in range(k2):
+                                        out[row, column + u2] = x[b, c, i0, i1, left + u2]
+                                else:
+                                    for u2 in range(k2):
+                                        i2 = left + e2 * u2
+                                        there = i2 >= 0 and i2 < size2
+                                        v = x[b, c, i0, i1, min(max(i2, 0), size2 - 1)]
+                                        out[row, column + u2] = v if there else 0.0
+                                column += k2
+                    row += 1
+    return 0
+
+
+def fold_rows(begin, end, x, patches, places, sizes):
+    """Add the patches of samples `begin`..`end` to where they came from."""
+    _, channels, size0, size1, size2 = x.shape
+    k0, k1, k2, s0, s1, s2 = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]
+    e0, e1, e2, p0, p1, p2 = sizes[6], sizes[7], sizes[8], sizes[9], sizes[10], sizes[11]
+    per_sample = places[0] * places[1] * places[2]
+    for b in range(begin, end):
+        row = b * per_sample
+        for o0 in range(places[0]):
+            for o1 in range(places[1]):
+                for o2 in range(places[2]):
+                    column = 0
+                    left = o2 * s2 - p2
+                    for c in range(channels):
+                        for u0 in range(k0):
+                            i0 = o0 * s0 + e0 * u0 - p0
+                            for u1 in range(k1):
+                                i1 = o1 * s1 + e1 * u1 - p1
+                                if i0 >= 0 and i0 < size0 and i1 >= 0 and i1 < size1:
+                                    for u2 in range(k2):
+                                        i2 = left + e2 * u2
+                                        if i2 >= 0 and i2 < size2:
+                                            x[b, c, i0, i1, i2] += patches[row, column + u2]
+                                column += k2
+                    row += 1
+    return 0
+
+
+def _each(value: Any, count: int, name: str, low: int) -> tuple[int, ...]:
+    """Return a number for each axis."""
+    values = (value,) * count if isinstance(value, numbers.Integral) else tuple(value)
+    good = all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in values)
+    if len(values) != count or not good or min(values) < low:
+        raise ConfigError(f"{name} must be an integer >= {low}, or {count} of them, got {value!r}.")
+    return tuple(int(v) for v in values)
