@@ -22,7 +22,7 @@ from rpusim.errors import ConfigError, ShapeError
 from rpusim.nn.checks import as_float32, as_size, check_shape
 from rpusim.nn.linear import AnalogLinear
 from rpusim.nn.parameter import AnalogParameter
-from rpusim.nn.patches import Patches
+from rpusim.nn.patches import Patches, swapped
 from rpusim.tiles import TileGrid
 from rpusim.tiles.pairs import LazyPair
 
@@ -83,12 +83,14 @@ class _AnalogConv(AnalogLinear):
         if self.training and self.tile.is_programmed and self.weight.requires_grad:
             self.tile.restore()
         places = self.patches.positions(images.shape[2:])
-        y = np.empty((len(images), self.out_channels, *places), np.float32)
-        kept = []
+        found, kept = [], []
         for part in self.patches.parts(images):
             rows = self.tile.forward(self.patches.unfold(images[part]), not self.training)
-            y[part] = self._as_images(rows, places)
+            found.append(
+                self._as_images(rows, (part.stop - part.start, self.out_channels, *places))
+            )
             kept.append([part, self.tile.last_forward])
+        y = found[0] if len(found) == 1 else np.concatenate(found)
         if self.training:
             if len(kept) > 1:  # patches take more than is worth keeping
                 for entry in kept:
@@ -171,14 +173,15 @@ class _AnalogConv(AnalogLinear):
             )
         return images, batched
 
-    def _as_images(self, rows: NDArray[np.float32], places: tuple[int, ...]) -> NDArray[np.float32]:
+    @staticmethod
+    def _as_images(rows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return vectors (batch * positions, channels) as (batch, channels, *positions)."""
-        return np.moveaxis(rows.reshape(-1, *places, self.out_channels), -1, 1)
+        return swapped(rows.reshape(shape[0], -1, shape[1])).reshape(shape)
 
     @staticmethod
     def _as_rows(d: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return errors (batch, channels, *positions) as vectors (batch * positions, channels)."""
-        return np.ascontiguousarray(np.moveaxis(d, 1, -1).reshape(-1, d.shape[1]))
+        return swapped(d.reshape(*d.shape[:2], -1)).reshape(-1, d.shape[1])
 
     def _refilled(self, images: NDArray[np.float32], context: Any) -> Any:
         """Return a context with the patches of its images."""

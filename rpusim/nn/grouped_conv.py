@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpusim.errors import ConfigError
+from rpusim.errors import ConfigError, ShapeError
 from rpusim.kernels.streams import Streams
 from rpusim.nn.analog_conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from rpusim.nn.checks import as_float32, as_size
@@ -89,12 +89,12 @@ class GroupedAnalogConv(Module):
     def forward(self, x: ArrayLike) -> NDArray[np.float32]:
         """Return y, the groups' outputs side by side; see `AnalogConv1d`."""
         images = as_float32(x, f"{type(self).__name__}.forward: x")
-        axis = images.ndim - self.groups[0].axes - 1
-        if (
-            axis not in (0, 1)
-            or images.shape[axis] != len(self.groups) * self.groups[0].in_channels
-        ):
-            self.groups[0].forward(images)  # says what is wrong
+        axis, channels = images.ndim - self.groups[0].axes - 1, self.in_channels
+        if axis not in (0, 1) or images.shape[axis] != channels:
+            raise ShapeError(
+                f"{type(self).__name__}.forward: x must have shape (batch, {channels}, *size) or "
+                f"({channels}, *size) with {self.groups[0].axes} axes of size, got {images.shape}."
+            )
         parts = np.split(images, len(self.groups), axis=axis)
         self.keep(axis)
         return np.concatenate([g(part) for g, part in zip(self.groups, parts, strict=True)], axis)
@@ -105,7 +105,7 @@ class GroupedAnalogConv(Module):
         d = as_float32(grad, f"{type(self).__name__}.backward: grad")
         parts = np.split(d, len(self.groups), axis=axis)
         pairs = zip(self.groups[::-1], parts[::-1], strict=True)
-        back = [group.backward(part, input_grad) for group, part in pairs]
+        back: list[Any] = [group.backward(part, input_grad) for group, part in pairs]
         return np.concatenate(back[::-1], axis) if input_grad else None
 
     def get_weights(self, **options: Any) -> tuple[Any, Any]:

@@ -24,7 +24,7 @@ from rpusim.errors import ConfigError, ShapeError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
 
-__all__ = ["Patches"]
+__all__ = ["Patches", "swapped"]
 
 PER_ELEMENT = 0.7  # nanoseconds of one core, to judge whether threads pay
 BUFFER = 1 << 22  # elements of patches that are held at a time
@@ -151,6 +151,25 @@ class Patches:
         return (*shape[:2], *[1] * (3 - self.axes), *shape[2:])
 
 
+def swapped(a: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return an array (batch, m, n) as (batch, n, m), in memory of its own."""
+    out = np.empty((len(a), a.shape[2], a.shape[1]), np.float32)
+    split(kernel(swap_rows), len(a), PER_ELEMENT * a.size, np.ascontiguousarray(a), out)
+    return out
+
+
+def swap_rows(begin, end, a, out):
+    """Swap the last two axes of matrices `begin`..`end`, in blocks that stay in the cache."""
+    _, rows, columns = a.shape
+    for b in range(begin, end):
+        for i0 in range(0, rows, 16):
+            for j0 in range(0, columns, 16):
+                for j in range(j0, min(j0 + 16, columns)):
+                    for i in range(i0, min(i0 + 16, rows)):
+                        out[b, j, i] = a[b, i, j]
+    return 0
+
+
 def unfold_rows(begin, end, x, out, places, sizes):
     """Fill the patches of samples `begin`..`end`."""
     _, channels, size0, size1, size2 = x.shape
@@ -217,7 +236,8 @@ def fold_rows(begin, end, x, patches, places, sizes):
 
 def _each(value: Any, count: int, name: str, low: int) -> tuple[int, ...]:
     """Return a number for each axis."""
-    values = (value,) * count if isinstance(value, numbers.Integral) else tuple(value)
+    one = isinstance(value, numbers.Number | str) or not hasattr(value, "__iter__")
+    values = (value,) * count if one else tuple(value)
     good = all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in values)
     if len(values) != count or not good or min(values) < low:
         raise ConfigError(f"{name} must be an integer >= {low}, or {count} of them, got {value!r}.")
