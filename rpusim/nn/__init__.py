@@ -2,8 +2,6 @@
 
 from rpusim.nn.activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softplus, Tanh
 from rpusim.nn.adaptive_pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d
-from rpusim.nn.batch_norm import BatchNorm1d, BatchNorm2d
-from rpusim.nn.activations import LogSoftmax, ReLU, Sigmoid, Tanh
 from rpusim.nn.analog_conv import (
     AnalogConv1d,
     AnalogConv1dMapped,
@@ -12,6 +10,7 @@ from rpusim.nn.analog_conv import (
     AnalogConv3d,
     AnalogConv3dMapped,
 )
+from rpusim.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from rpusim.nn.batches import batches
 from rpusim.nn.branches import Concat, Residual
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
@@ -20,8 +19,8 @@ from rpusim.nn.conv import Conv1d, Conv2d, Conv3d
 from rpusim.nn.dropout import Dropout
 from rpusim.nn.embedding import Embedding
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
-from rpusim.nn.layer_norm import LayerNorm
 from rpusim.nn.grouped_conv import GroupedAnalogConv
+from rpusim.nn.layer_norm import LayerNorm
 from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
 from rpusim.nn.losses import bce_with_logits, cross_entropy, mse, nll
 from rpusim.nn.metrics import accuracy, error, perplexity

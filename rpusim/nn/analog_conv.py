@@ -22,7 +22,7 @@ from rpusim.errors import ConfigError, ShapeError
 from rpusim.nn.checks import as_float32, as_size, check_shape
 from rpusim.nn.linear import AnalogLinear
 from rpusim.nn.parameter import AnalogParameter
-from rpusim.nn.patches import Patches, swapped
+from rpusim.nn.patches import Patches, as_images, as_maps, as_rows
 from rpusim.tiles import TileGrid
 from rpusim.tiles.pairs import LazyPair
 
@@ -79,16 +79,15 @@ class _AnalogConv(AnalogLinear):
         For x of shape (batch, in_channels, *size); an image without a batch gives one without.
         Training gives programmed devices up, unless the weight is frozen.
         """
-        images, batched = self._images(x)
+        where = f"{type(self).__name__}.forward: x"
+        images, batched = as_images(x, self.in_channels, self.axes, where)
         if self.training and self.tile.is_programmed and self.weight.requires_grad:
             self.tile.restore()
         places = self.patches.positions(images.shape[2:])
         found, kept = [], []
         for part in self.patches.parts(images):
             rows = self.tile.forward(self.patches.unfold(images[part]), not self.training)
-            found.append(
-                self._as_images(rows, (part.stop - part.start, self.out_channels, *places))
-            )
+            found.append(as_maps(rows, (part.stop - part.start, self.out_channels, *places)))
             kept.append([part, self.tile.last_forward])
         y = found[0] if len(found) == 1 else np.concatenate(found)
         if self.training:
@@ -106,7 +105,7 @@ class _AnalogConv(AnalogLinear):
         d = d.reshape(shape)
         g = np.empty(images.shape, np.float32) if input_grad else None
         for part, context in kept:
-            errors = self._as_rows(d[part])
+            errors = as_rows(d[part])
             if len(kept) > 1:
                 context, light = self._refilled(images[part], context), context
             gradients = self.tile.gradients(errors, context, input_grad)
@@ -143,45 +142,11 @@ class _AnalogConv(AnalogLinear):
         return f"{self.in_channels} -> {self.out_channels}, {size}"
 
     def __repr__(self) -> str:
-        p = self.patches
-        more = "".join(
-            f", {name}={_short(value)}"
-            for name, value, usual in (
-                ("stride", p.stride, 1),
-                ("padding", tuple(a if a == b else (a, b) for a, b in p.padding), 0),
-                ("dilation", p.dilation, 1),
-            )
-            if any(v != usual for v in value)
-        )
-        more += "" if self.bias is not None else ", bias=False"
-        sizes = f"{self.in_channels}, {self.out_channels}, {_short(p.kernel)}"
-        return f"{type(self).__name__}({sizes}{more}, rpu_config={self.tile.rpu_config!r})"
+        bias = "" if self.bias is not None else ", bias=False"
+        sizes = f"{self.in_channels}, {self.out_channels}, {self.patches}"
+        return f"{type(self).__name__}({sizes}{bias}, rpu_config={self.tile.rpu_config!r})"
 
     # ---------------------------------------------------------------- inside
-
-    def _images(self, x: ArrayLike) -> tuple[NDArray[np.float32], bool]:
-        """Return a contiguous batch of images, and whether a batch was given."""
-        images = np.ascontiguousarray(as_float32(x, f"{type(self).__name__}.forward: x"))
-        batched = images.ndim == self.axes + 2
-        if not batched and images.ndim == self.axes + 1:
-            images = images[None]
-        if images.ndim != self.axes + 2 or images.shape[1] != self.in_channels:
-            size = ", ".join("size" for _ in range(self.axes))
-            raise ShapeError(
-                f"{type(self).__name__}.forward: x must have shape (batch, {self.in_channels}, "
-                f"{size}) or be one image of these, got {np.shape(x)}."
-            )
-        return images, batched
-
-    @staticmethod
-    def _as_images(rows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return vectors (batch * positions, channels) as (batch, channels, *positions)."""
-        return swapped(rows.reshape(shape[0], -1, shape[1])).reshape(shape)
-
-    @staticmethod
-    def _as_rows(d: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return errors (batch, channels, *positions) as vectors (batch * positions, channels)."""
-        return swapped(d.reshape(*d.shape[:2], -1)).reshape(-1, d.shape[1])
 
     def _refilled(self, images: NDArray[np.float32], context: Any) -> Any:
         """Return a context with the patches of its images."""
@@ -277,8 +242,3 @@ class AnalogConv3dMapped(_Mapped):
     """`AnalogConv3d` on a `TileGrid` each of whose tiles holds whole channels of the kernel."""
 
     axes = 3
-
-
-def _short(values: tuple[Any, ...]) -> Any:
-    """Return one value for all axes, if they agree."""
-    return values[0] if len(set(values)) == 1 else values

@@ -1,28 +1,24 @@
-r"""Digital convolutions, as products of the kernels with columns of patches.
+r"""Digital convolutions, as products of the kernels with the patches of their input.
 
-Patch p of an input is a column :math:`u_p` of all values that output p sees: channel by channel,
-and in each the places of the kernel in reading order.
+The patches are those of `rpusim.nn.patches`, the same that a convolution on a tile reads.
 """
 
-import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ConfigError, ShapeError
 from rpusim.kernels.streams import Streams
-from rpusim.nn.checks import as_finite, as_float32, as_size, as_sizes, check_shape
+from rpusim.nn.checks import as_finite, as_float32, as_size, check_shape
 from rpusim.nn.initial import uniform_fan_in
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import Parameter
+from rpusim.nn.patches import Patches, as_images, as_maps, as_rows
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d"]
 
 Float = NDArray[np.float32]
-
-AXES = ("depth", "height", "width")
 
 
 class _Conv(Module):
@@ -43,123 +39,64 @@ class _Conv(Module):
         *,
         rng: Any = None,
     ):
-        where, dims = type(self).__name__, self.dims
+        where = type(self).__name__
         self.in_channels = as_size(in_channels, f"{where}.in_channels")
         self.out_channels = as_size(out_channels, f"{where}.out_channels")
-        self.kernel_size = as_sizes(kernel_size, dims, f"{where}.kernel_size")
-        self.stride = as_sizes(stride, dims, f"{where}.stride")
-        self.dilation = as_sizes(dilation, dims, f"{where}.dilation")
+        self.patches = Patches(where, self.dims, kernel_size, stride, padding, dilation)
         self.groups = as_size(groups, f"{where}.groups")
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ConfigError(
                 f"{where}.groups must divide in_channels, {in_channels}, and out_channels, "
                 f"{out_channels}; got {groups}."
             )
-        self.padding = self._sides(padding)
         self.seed: int = Streams(rng).seed
-        fan_in = self.in_channels // self.groups * math.prod(self.kernel_size)
+        fan_in = self.in_channels // self.groups * self.patches.per_channel
         w, b = uniform_fan_in(self.seed, self.out_channels, fan_in, bias)
-        self.weight = Parameter(w.reshape(self.out_channels, -1, *self.kernel_size))
+        self.weight = Parameter(w.reshape(self.out_channels, -1, *self.patches.kernel))
         self.bias = None if b is None else Parameter(b)
-
-    def _sides(self, padding: Any) -> tuple[tuple[int, int], ...]:
-        """Return the zeros before and behind along each axis."""
-        where = f"{type(self).__name__}.padding"
-        if not isinstance(padding, str):
-            return tuple((p, p) for p in as_sizes(padding, self.dims, where, least=0))
-        if padding == "valid":
-            return ((0, 0),) * self.dims
-        if padding != "same":
-            raise ConfigError(f'{where} must be integers, "same" or "valid", got {padding!r}.')
-        if max(self.stride) > 1:
-            raise ConfigError(f'{where}="same" needs stride 1, got stride {self.stride}.')
-        totals = (d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True))
-        return tuple((total // 2, total - total // 2) for total in totals)
 
     def forward(self, x: ArrayLike) -> Float:
         """Return y of shape (batch, out, ...) for x of shape (batch, in, ...), or of one sample."""
-        x = self._checked(x)
-        samples = x if x.ndim == self.dims + 2 else x[None]
-        columns, outputs = self._columns(samples)
-        self.keep((x, outputs))
-        y = self._matrices() @ columns
-        y = y.reshape(len(samples), self.out_channels, math.prod(outputs))
+        where = f"{type(self).__name__}.forward: x"
+        images, batched = as_images(x, self.in_channels, self.dims, where)
+        places = self.patches.positions(images.shape[2:])
+        rows = self._rows(images)
+        self.keep((images, batched, places))
+        y = np.concatenate([u @ w.T for u, w in zip(rows, self._matrices(), strict=True)], axis=-1)
         if self.bias is not None:
-            y += self.bias.data[:, None]
-        return y.reshape(*x.shape[: -self.dims - 1], self.out_channels, *outputs)
+            y += self.bias.data
+        y = as_maps(y, (len(images), self.out_channels, *places))
+        return y if batched else y[0]
 
     def backward(self, grad: ArrayLike, input_grad: bool = True) -> Float | None:
         """Add to the gradients of weight and bias; return that of x, of its shape, if wanted."""
-        x, outputs = self.recall()
+        images, batched, places = self.recall()
         d = as_float32(grad, f"{type(self).__name__}.backward: grad")
-        check_shape(d, (*x.shape[: -self.dims - 1], self.out_channels, *outputs), self)
-        samples = x if x.ndim == self.dims + 2 else x[None]
-        out = self.out_channels // self.groups
-        d = d.reshape(len(samples), self.groups, out, math.prod(outputs))
+        shape = (len(images), self.out_channels, *places)
+        check_shape(d, shape if batched else shape[1:], self)
+        d = as_rows(d.reshape(shape))
+        parts = np.split(d, self.groups, axis=1)
         if self.weight.requires_grad:
-            columns, _ = self._columns(samples)
-            total = np.add.reduce(d @ columns.swapaxes(2, 3), axis=0)
+            rows = zip(parts, self._rows(images), strict=True)
+            total = np.concatenate([own.T @ u for own, u in rows])
             self.weight.accumulate(total.reshape(self.weight.shape))
         if self.bias is not None and self.bias.requires_grad:
-            self.bias.accumulate(np.add.reduce(d, axis=(0, 3)).ravel())
+            self.bias.accumulate(np.add.reduce(d, axis=0))
         if not input_grad:
             return None
-        return self._fold(self._matrices().swapaxes(1, 2) @ d, samples, outputs).reshape(x.shape)
+        size = (len(images), self.in_channels // self.groups, *images.shape[2:])
+        own = zip(parts, self._matrices(), strict=True)
+        g = np.concatenate([self.patches.fold(part @ w, size) for part, w in own], axis=1)
+        return g if batched else g[0]
 
     def _matrices(self) -> Float:
         """Return the kernels as matrices, shape (groups, out, patch)."""
         return self.weight.data.reshape(self.groups, self.out_channels // self.groups, -1)
 
-    def _columns(self, x: Float) -> tuple[Float, tuple[int, ...]]:
-        """Return all patches, shape (batch, groups, patch, outputs), and the outputs by axis."""
-        axes = tuple(range(2, 2 + self.dims))
-        padded = np.pad(x, ((0, 0), (0, 0), *self.padding)) if np.any(self.padding) else x
-        views = sliding_window_view(padded, self._spans(), axis=axes)
-        steps = [slice(None, None, s) for s in (*self.stride, *self.dilation)]
-        views = views[(slice(None), slice(None), *steps)]
-        outputs = views.shape[2 : 2 + self.dims]
-        # batch, channels, places of the kernel, outputs
-        order = (0, 1, *range(2 + self.dims, 2 + 2 * self.dims), *axes)
-        patch = self.in_channels // self.groups * math.prod(self.kernel_size)
-        shape = (len(x), self.groups, patch, math.prod(outputs))
-        return views.transpose(order).reshape(shape), outputs
-
-    def _fold(self, columns: Float, x: Float, outputs: tuple[int, ...]) -> Float:
-        """Add patches up where they came from: the transposed of `_columns`."""
-        inner = list(zip(x.shape[2:], self.padding, strict=True))
-        sizes = [n + before + behind for n, (before, behind) in inner]
-        columns = columns.reshape(len(x), self.in_channels, *self.kernel_size, *outputs)
-        padded = np.zeros((len(x), self.in_channels, *sizes), np.float32)
-        steps = list(zip(self.dilation, self.stride, outputs, strict=True))
-        for place in np.ndindex(self.kernel_size):
-            seen: tuple[Any, ...] = tuple(
-                slice(i * d, i * d + s * (n - 1) + 1, s)
-                for i, (d, s, n) in zip(place, steps, strict=True)
-            )
-            padded[(..., *seen)] += columns[(slice(None), slice(None), *place)]
-        own: tuple[Any, ...] = tuple(slice(before, before + n) for n, (before, _) in inner)
-        return padded[(..., *own)]
-
-    def _spans(self) -> tuple[int, ...]:
-        """Return from how many places of each axis an output comes."""
-        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True))
-
-    def _checked(self, x: ArrayLike) -> Float:
-        where = f"{type(self).__name__}.forward: x"
-        x = as_float32(x, where)
-        if x.ndim not in (self.dims + 1, self.dims + 2) or (
-            x.shape[-self.dims - 1] != self.in_channels
-        ):
-            one = f"{self.in_channels}, {', '.join(AXES[-self.dims :])}"
-            raise ShapeError(f"{where} must have shape (batch, {one}) or ({one}), got {x.shape}.")
-        inner = x.shape[-self.dims :]
-        sizes = (n + sum(p) for n, p in zip(inner, self.padding, strict=True))
-        if any(n < span for n, span in zip(sizes, self._spans(), strict=True)):
-            raise ShapeError(
-                f"{where} must be as large as a patch, {self._spans()}, with padding "
-                f"{self.padding}; got {inner} in shape {x.shape}."
-            )
-        return x
+    def _rows(self, images: Float) -> list[Float]:
+        """Return the patches of each group of channels, a row each."""
+        parts = np.split(images, self.groups, axis=1)
+        return [self.patches.unfold(np.ascontiguousarray(part)) for part in parts]
 
     def get_weights(self) -> tuple[Float, Float | None]:
         """Return copies of weight and bias."""
@@ -177,14 +114,14 @@ class _Conv(Module):
 
     def shapes(self) -> str:
         """Return ``in -> out, kernel``."""
-        return (
-            f"{self.in_channels} -> {self.out_channels}, {' x '.join(map(str, self.kernel_size))}"
-        )
+        size = " x ".join(map(str, self.patches.kernel))
+        return f"{self.in_channels} -> {self.out_channels}, {size}"
 
     def __repr__(self) -> str:
         bias = "" if self.bias is not None else ", bias=False"
-        ends = f"{self.in_channels}, {self.out_channels}, {self.kernel_size}"
-        return f"{type(self).__name__}({ends}, stride={self.stride}{bias})"
+        sizes = f"{self.in_channels}, {self.out_channels}, {self.patches}"
+        groups = "" if self.groups == 1 else f", groups={self.groups}"
+        return f"{type(self).__name__}({sizes}{groups}{bias})"
 
 
 class Conv2d(_Conv):
@@ -213,9 +150,9 @@ class Conv2d(_Conv):
         Height and width of the kernels.
     stride : int or (int, int), default 1
         s.
-    padding : int, (int, int), "same" or "valid", default 0
-        p on both sides; "same": as many as keep height and width, with stride 1 only, where an odd
-        one goes behind; "valid": 0.
+    padding : int, sequence of int or of pairs, "same" or "valid", default 0
+        p on both sides, or (before, after) for each axis. "same": as many as keep height and width,
+        with stride 1 only, where an odd one goes behind; "valid": 0.
     dilation : int or (int, int), default 1
         From one place of the kernel to the next.
     groups : int, default 1

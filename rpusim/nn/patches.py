@@ -13,18 +13,20 @@ two axes are images of three with axes of one element.
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ConfigError, ShapeError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.nn.checks import as_float32, as_sizes
 
-__all__ = ["Patches", "swapped"]
+__all__ = ["Patches", "as_images", "as_maps", "as_rows"]
+
+AXES = ("depth", "height", "width")
 
 PER_ELEMENT = 0.7  # nanoseconds of one core, to judge whether threads pay
 BUFFER = 1 << 22  # elements of patches that are held at a time
@@ -55,9 +57,9 @@ class Patches:
         dilation: Any = 1,
     ) -> None:
         self.where, self.axes = where, axes
-        self.kernel = _each(kernel_size, axes, f"{where}.kernel_size", 1)
-        self.stride = _each(stride, axes, f"{where}.stride", 1)
-        self.dilation = _each(dilation, axes, f"{where}.dilation", 1)
+        self.kernel = as_sizes(kernel_size, axes, f"{where}.kernel_size")
+        self.stride = as_sizes(stride, axes, f"{where}.stride")
+        self.dilation = as_sizes(dilation, axes, f"{where}.dilation")
         self.padding = self._pairs(padding)
         lead = 3 - axes
         sizes = [*[1] * lead, *self.kernel, *[1] * lead, *self.stride]
@@ -69,19 +71,29 @@ class Patches:
         name = f"{self.where}.padding"
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
-                raise ConfigError(f"{name} must be numbers, 'same' or 'valid', got {padding!r}.")
+                raise ConfigError(f'{name} must be integers, "same" or "valid", got {padding!r}.')
             if padding == "valid":
                 return ((0, 0),) * self.axes
             if any(s != 1 for s in self.stride):
-                raise ConfigError(f"{name} 'same' needs stride 1, got {self.stride}.")
+                raise ConfigError(f'{name}="same" needs stride 1, got stride {self.stride}.')
             widths = [e * (k - 1) for k, e in zip(self.kernel, self.dilation, strict=True)]
             return tuple((w // 2, w - w // 2) for w in widths)
         if hasattr(padding, "__len__") and len(padding) and hasattr(padding[0], "__len__"):
-            pairs = tuple(_each(pair, 2, name, 0) for pair in padding)
+            pairs = tuple(as_sizes(pair, 2, name, least=0) for pair in padding)
             if len(pairs) != self.axes:
                 raise ConfigError(f"{name} must hold {self.axes} pairs, got {padding!r}.")
             return tuple((before, after) for before, after in pairs)
-        return tuple((p, p) for p in _each(padding, self.axes, name, 0))
+        return tuple((p, p) for p in as_sizes(padding, self.axes, name, least=0))
+
+    def __repr__(self) -> str:
+        padding = tuple(a if a == b else (a, b) for a, b in self.padding)
+        named = (
+            ("stride", self.stride, 1),
+            ("padding", padding, 0),
+            ("dilation", self.dilation, 1),
+        )
+        more = [f"{n}={_short(v)}" for n, v, usual in named if any(w != usual for w in v)]
+        return ", ".join([str(_short(self.kernel)), *more])
 
     @property
     def per_channel(self) -> int:
@@ -140,7 +152,7 @@ class Patches:
         """Yield ranges of samples whose patches fit into a buffer, one sample at least."""
         per_sample = int(np.prod(self.positions(x.shape[2:]))) * x.shape[1] * self.per_channel
         count = max(1, BUFFER // max(per_sample, 1))
-        for first in range(0, len(x), count):
+        for first in range(0, max(len(x), 1), count):
             yield slice(first, min(first + count, len(x)))
 
     def _places(self, size: tuple[int, ...]) -> NDArray[np.int64]:
@@ -151,7 +163,44 @@ class Patches:
         return (*shape[:2], *[1] * (3 - self.axes), *shape[2:])
 
 
-def swapped(a: NDArray[np.float32]) -> NDArray[np.float32]:
+def as_images(
+    x: ArrayLike, channels: int, axes: int, where: str
+) -> tuple[NDArray[np.float32], bool]:
+    """Return a contiguous batch of images, and whether a batch was given.
+
+    Parameters
+    ----------
+    x : array_like
+        Images, or one of them.
+    channels, axes : int
+        What an image has.
+    where : str
+        Named in errors.
+    """
+    images = np.ascontiguousarray(as_float32(x, where))
+    batched = images.ndim == axes + 2
+    if images.ndim == axes + 1:
+        images = images[None]
+    if images.ndim != axes + 2 or images.shape[1] != channels:
+        one = ", ".join([str(channels), *AXES[-axes:]])
+        raise ShapeError(f"{where} must have shape (batch, {one}) or ({one}), got {np.shape(x)}.")
+    return images, batched
+
+
+def as_maps(rows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return vectors (batch * positions, channels) as (batch, channels, *positions), `shape`."""
+    places = int(np.prod(shape[2:]))
+    return _swapped(rows.reshape(shape[0], places, shape[1])).reshape(shape)
+
+
+def as_rows(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (batch, channels, *positions) as vectors (batch * positions, channels)."""
+    batch, channels, *places = maps.shape
+    rows = _swapped(maps.reshape(batch, channels, int(np.prod(places))))
+    return rows.reshape(batch * rows.shape[1], channels)
+
+
+def _swapped(a: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return an array (batch, m, n) as (batch, n, m), in memory of its own."""
     out = np.empty((len(a), a.shape[2], a.shape[1]), np.float32)
     split(kernel(swap_rows), len(a), PER_ELEMENT * a.size, np.ascontiguousarray(a), out)
@@ -234,11 +283,6 @@ def fold_rows(begin, end, x, patches, places, sizes):
     return 0
 
 
-def _each(value: Any, count: int, name: str, low: int) -> tuple[int, ...]:
-    """Return a number for each axis."""
-    one = isinstance(value, numbers.Number | str) or not hasattr(value, "__iter__")
-    values = (value,) * count if one else tuple(value)
-    good = all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in values)
-    if len(values) != count or not good or min(values) < low:
-        raise ConfigError(f"{name} must be an integer >= {low}, or {count} of them, got {value!r}.")
-    return tuple(int(v) for v in values)
+def _short(values: tuple[Any, ...]) -> Any:
+    """Return one value for all axes, if they agree."""
+    return values[0] if len(set(values)) == 1 else values

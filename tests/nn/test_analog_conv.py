@@ -123,6 +123,12 @@ def test_an_image_without_a_batch_gives_one_without():
     assert layer.train().backward(np.ones_like(y)).shape == x.shape
 
 
+def test_a_batch_of_nothing_gives_nothing():
+    layer = nn.AnalogConv2d(2, 3, 3, rpu_config=EXACT, rng=1)
+    assert layer(np.empty((0, 2, 6, 5))).shape == (0, 3, 4, 3)
+    assert layer.backward(np.empty((0, 3, 4, 3))).shape == (0, 2, 6, 5)
+
+
 def test_sizes_may_change_from_call_to_call():
     layer = nn.AnalogConv2d(1, 2, 3, rpu_config=EXACT, rng=1)
     shapes = (1, 1, 4, 6), (1, 1, 6, 4)
@@ -285,6 +291,14 @@ def test_the_same_seed_gives_the_same_layer_and_state_continues():
     np.testing.assert_array_equal(other(x), layers[0](x))
 
 
+def test_a_digital_convolution_of_the_same_seed_starts_from_the_same_kernels():
+    digital = nn.Conv2d(2, 3, (2, 3), padding=1, stride=2, rng=5)
+    analog = nn.AnalogConv2d(2, 3, (2, 3), padding=1, stride=2, rpu_config=EXACT, rng=5)
+    np.testing.assert_array_equal(analog.weight, digital.weight)
+    x = RNG.normal(size=(2, 2, 6, 5)).astype(np.float32)
+    np.testing.assert_allclose(analog(x), digital(x), atol=1e-5)
+
+
 def test_a_convolution_is_programmed_and_drifts():
     layer = nn.AnalogConv2d(2, 3, 3, rpu_config=rs.InferenceRPUConfig(), rng=1).eval()
     layer.program_analog_weights()
@@ -302,7 +316,7 @@ def test_a_convolution_is_programmed_and_drifts():
         (dict(kernel_size=2.5), "kernel_size must be an integer"),
         (dict(kernel_size=3, stride=0), "stride must be an integer >= 1"),
         (dict(kernel_size=3, padding=-1), "padding must be an integer >= 0"),
-        (dict(kernel_size=3, padding="equal"), "'same' or 'valid'"),
+        (dict(kernel_size=3, padding="equal"), '"same" or "valid"'),
         (dict(kernel_size=3, padding="same", stride=2), "needs stride 1"),
         (dict(kernel_size=3, padding=((1, 1),)), "must hold 2 pairs"),
         (dict(kernel_size=3, dilation=(1, "a")), "dilation must be an integer"),

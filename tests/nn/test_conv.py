@@ -57,7 +57,7 @@ def test_weights_and_state_go_round():
     layer.set_weights(w, b)
     np.testing.assert_array_equal(layer(np.ones((2, 4))), np.full((3, 1), 17.0))
     assert "2 -> 3, 4" in layer.summary()
-    assert repr(layer) == "Conv1d(2, 3, (4,), stride=(1,))"
+    assert repr(layer) == "Conv1d(2, 3, 4)"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_weights_and_state_go_round():
         (
             lambda: nn.Conv2d(1, 1, 3, dilation=2)(np.ones((1, 4, 5))),
             ShapeError,
-            r"as large as a patch, \(5, 5\), .* got \(4, 5\) in shape \(1, 4, 5\)",
+            r"kernel of \(3, 3\) with dilation \(2, 2\) .* does not fit into an image of \(4, 5\)",
         ),
         (
             lambda: nn.Conv1d(1, 1, 2).set_weights([[1, 2]]),
