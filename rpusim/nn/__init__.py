@@ -31,6 +31,18 @@ from rpusim.nn.programmed import programmed
 from rpusim.nn.quantised import QuantActivation, QuantLinear, set_quant_state
 from rpusim.nn.samples import normalise, one_hot, split
 from rpusim.nn.shapes import Flatten, PadChannels, Reshape
+from rpusim.nn.recurrent import RNN, AnalogRNN
+from rpusim.nn.recurrent_cells import (
+    AnalogGRUCell,
+    AnalogLSTMCell,
+    AnalogLSTMCellCombinedWeight,
+    AnalogVanillaRNNCell,
+    GRUCell,
+    LSTMCell,
+    LSTMCellCombinedWeight,
+    VanillaRNNCell,
+)
+from rpusim.nn.sequence_output import AllSteps, LastStep
 
 __all__ = [
     "Module",
@@ -47,6 +59,18 @@ __all__ = [
     "AnalogConv1dMapped",
     "AnalogConv2dMapped",
     "AnalogConv3dMapped",
+    "RNN",
+    "AnalogRNN",
+    "VanillaRNNCell",
+    "LSTMCell",
+    "LSTMCellCombinedWeight",
+    "GRUCell",
+    "AnalogVanillaRNNCell",
+    "AnalogLSTMCell",
+    "AnalogLSTMCellCombinedWeight",
+    "AnalogGRUCell",
+    "AllSteps",
+    "LastStep",
     "QuantLinear",
     "QuantActivation",
     "set_quant_state",

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TILE", "WEIGHTS", "child", "uniform_fan_in"]
+__all__ = ["TILE", "WEIGHTS", "child", "uniform_fan_in", "uniform_within"]
 
 TILE, WEIGHTS = 0, 1
 
@@ -28,7 +28,28 @@ def uniform_fan_in(
     weight : ndarray of shape (out, in)
     bias : ndarray of shape (out,), or None
     """
-    rng = np.random.default_rng(child(seed, WEIGHTS))
     bound = 1.0 / math.sqrt(in_features)
-    weight = rng.uniform(-bound, bound, (out_features, in_features)).astype(np.float32)
-    return weight, rng.uniform(-bound, bound, out_features).astype(np.float32) if bias else None
+    return uniform_within(seed, out_features, in_features, bias, bound, bound)
+
+
+def uniform_within(
+    seed: int,
+    out_features: int,
+    in_features: int,
+    bias: bool,
+    weight_bound: float,
+    bias_bound: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Draw initial weights, then the bias, uniformly from given intervals around 0.
+
+    Returns
+    -------
+    weight : ndarray of shape (out, in)
+    bias : ndarray of shape (out,), or None
+    """
+    rng = np.random.default_rng(child(seed, WEIGHTS))
+    shape = (out_features, in_features)
+    weight = rng.uniform(-weight_bound, weight_bound, shape).astype(np.float32)
+    if not bias:
+        return weight, None
+    return weight, rng.uniform(-bias_bound, bias_bound, out_features).astype(np.float32)
