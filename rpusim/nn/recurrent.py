@@ -50,6 +50,7 @@ class RNN(Recurrent):
     Examples
     --------
     >>> import numpy as np
+    >>> from rpusim.nn import LSTMCell
     >>> output, states = RNN(LSTMCell, 3, 4, num_layers=2, rng=0)(np.ones((7, 5, 3)))
     >>> output.shape, [h.shape for h, c in states]
     ((7, 5, 4), [(5, 4), (5, 4)])
@@ -114,6 +115,7 @@ class AnalogRNN(Recurrent):
     Examples
     --------
     >>> import numpy as np
+    >>> from rpusim.nn import AnalogGRUCell
     >>> layer = AnalogRNN(AnalogGRUCell, 3, 4, rng=0)
     >>> output, states = layer(np.ones((7, 5, 3)))
     >>> [h.shape for h in states], len(layer.analog_tiles())
