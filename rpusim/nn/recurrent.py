@@ -116,7 +116,8 @@ class AnalogRNN(Recurrent):
     --------
     >>> import numpy as np
     >>> from rpusim.nn import AnalogGRUCell
-    >>> layer = AnalogRNN(AnalogGRUCell, 3, 4, rng=0)
+    >>> from rpusim import FloatingPointRPUConfig
+    >>> layer = AnalogRNN(AnalogGRUCell, 3, 4, rpu_config=FloatingPointRPUConfig(), rng=0)
     >>> output, states = layer(np.ones((7, 5, 3)))
     >>> [h.shape for h in states], len(layer.analog_tiles())
     ([(5, 4)], 2)

@@ -22,6 +22,7 @@ from rpusim.nn.initial import child, uniform_within
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import AnalogParameter
 from rpusim.nn.recurrent_states import plain, read_state, zeros
+from rpusim.tiles.pairs import joined
 
 __all__ = ["Cell", "State"]
 
@@ -148,7 +149,8 @@ class Cell(Module):
     ) -> tuple[Float | None, State]:
         """Walk back: from gradients of all outputs and the last state to those of x and the first.
 
-        Tiles get their pairs in the order of time, unless `stepwise`.
+        Each tile gets one pair for all steps, in the order of time; with `stepwise` one per step,
+        the latest first.
         """
         weights = [p for p in self.parameters() if isinstance(p, AnalogParameter)]
         recorded = [(weight, len(weight.pairs)) for weight in weights]
@@ -159,7 +161,8 @@ class Cell(Module):
         dx = self.inputs_back(parts, input_grad)
         if not self.stepwise:
             for weight, before in recorded:
-                weight.pairs[before:] = weight.pairs[before:][::-1]
+                if len(weight.pairs) > before + 1:
+                    weight.pairs[before:] = [joined(weight.pairs[before:][::-1])]
         return dx, d_state
 
     def drop(self, steps: int) -> None:

@@ -123,8 +123,9 @@ class AnalogLSTMCell(LSTMEquations, AnalogCell):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> h, (h_again, c) = AnalogLSTMCell(3, 2, rng=0)(np.ones((5, 3)))
+    >>> import numpy as np, rpusim as rs
+    >>> cell = AnalogLSTMCell(3, 2, rpu_config=rs.FloatingPointRPUConfig(), rng=0)
+    >>> h, (h_again, c) = cell(np.ones((5, 3)))
     >>> h.shape, c.shape
     ((5, 2), (5, 2))
     """

@@ -101,6 +101,7 @@ def test_pairs_of_an_earlier_backward_stay_before_those_of_a_later_one():
         model.backward(y)
     for part in ("ih", "hh"):
         pairs = getattr(model.cells["l0"], part).weight.pairs
+        assert len(pairs) == 2
         rows = np.concatenate([x for x, _ in pairs])
         assert len(rows) == 2 * T * B
         if part == "ih":
