@@ -29,8 +29,6 @@ from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TilePara
 from rpusim.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from rpusim.nn.programmed import programmed
 from rpusim.nn.quantised import QuantActivation, QuantLinear, set_quant_state
-from rpusim.nn.samples import normalise, one_hot, split
-from rpusim.nn.shapes import Flatten, PadChannels, Reshape
 from rpusim.nn.recurrent import RNN, AnalogRNN
 from rpusim.nn.recurrent_cells import (
     AnalogGRUCell,
@@ -42,7 +40,9 @@ from rpusim.nn.recurrent_cells import (
     LSTMCellCombinedWeight,
     VanillaRNNCell,
 )
+from rpusim.nn.samples import normalise, one_hot, split
 from rpusim.nn.sequence_output import AllSteps, LastStep
+from rpusim.nn.shapes import Flatten, PadChannels, Reshape
 
 __all__ = [
     "Module",
