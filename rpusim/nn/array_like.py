@@ -22,7 +22,8 @@ class ReadsAsArray(np.lib.mixins.NDArrayOperatorsMixin):
     """An object that behaves like the array its `read` returns.
 
     A subclass defines `read`, called anew at each use, and `shape`. If writing is meaningful it
-    also defines `writable`, which returns the array that an in-place operation changes.
+    also defines `writable`, which returns the array that an in-place operation changes, and, if
+    that is a copy, `written`, which takes it back.
     """
 
     __slots__ = ()
@@ -36,6 +37,9 @@ class ReadsAsArray(np.lib.mixins.NDArrayOperatorsMixin):
     def writable(self) -> np.ndarray:
         """Return the array that a write changes; raise `StateError` where there is none."""
         raise StateError(f"{type(self).__name__} is read-only.")
+
+    def written(self, values: np.ndarray) -> None:
+        """Take back what `writable` returned, after an in-place operation."""
 
     @property
     def ndim(self) -> int:
@@ -63,24 +67,42 @@ class ReadsAsArray(np.lib.mixins.NDArrayOperatorsMixin):
         self, ufunc: np.ufunc, method: str, *inputs: Any, out: tuple = (), **options: Any
     ) -> Any:
         if method == "at" and isinstance(inputs[0], ReadsAsArray):
-            inputs = (inputs[0].writable(), *inputs[1:])
+            target, values = inputs[0], inputs[0].writable()
+            others = tuple(i.read() if isinstance(i, ReadsAsArray) else i for i in inputs[1:])
+            ufunc.at(values, *others, **options)
+            target.written(values)
+            return None
         inputs = tuple(i.read() if isinstance(i, ReadsAsArray) else i for i in inputs)
         if not out:
             return getattr(ufunc, method)(*inputs, **options)
         targets = tuple(o.writable() if isinstance(o, ReadsAsArray) else o for o in out)
         getattr(ufunc, method)(*inputs, out=targets, **options)
+        for o, values in zip(out, targets, strict=True):
+            if isinstance(o, ReadsAsArray):
+                o.written(values)
         return out[0] if len(out) == 1 else out
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
-        return getattr(self.writable() if name in WRITES else self.read(), name)
+        if name not in WRITES:
+            return getattr(self.read(), name)
+
+        def change(*args: Any, **options: Any) -> Any:
+            values = self.writable()
+            result = getattr(values, name)(*args, **options)
+            self.written(values)
+            return result
+
+        return change
 
     def __getitem__(self, key: Any) -> Any:
         return self.read()[key]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.writable()[key] = value
+        values = self.writable()
+        values[key] = value
+        self.written(values)
 
     def __len__(self) -> int:
         return len(self.read())

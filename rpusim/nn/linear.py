@@ -135,6 +135,8 @@ class AnalogLinear(Module):
         written to the devices, which clip them to their bounds.
     backend : str, default "cpu"
         Where the tile computes.
+    writable : bool, default False
+        Whether `weight` and `bias` may be written through, as arrays; each write sets all weights.
 
     Attributes
     ----------
@@ -165,6 +167,7 @@ class AnalogLinear(Module):
         *,
         rng: Any = None,
         backend: str = "cpu",
+        writable: bool = False,
     ):
         where = type(self).__name__
         self.in_features = as_size(in_features, f"{where}.in_features")
@@ -179,7 +182,7 @@ class AnalogLinear(Module):
             backend=backend,
         )
         self.tile.set_weights(*uniform_fan_in(self.seed, self.out_features, self.in_features, bias))
-        self.weight = AnalogParameter(self.tile)
+        self.weight = AnalogParameter(self.tile, writable=writable)
         self.bias: TileParameter | AnalogBias | None = None
         self.out_scaling: TileParameter | None = None
         self.input_range: TileParameter | None = None
@@ -187,7 +190,7 @@ class AnalogLinear(Module):
         for name in self._digital:
             setattr(self, name, TileParameter(self.tile, name))
         if bias and self.bias is None:
-            self.bias = AnalogBias(self.tile)
+            self.bias = AnalogBias(self.tile, writable)
 
     def _build(self, *args: Any, **options: Any) -> Any:
         """Return the tile, or the grid of tiles."""

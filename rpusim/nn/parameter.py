@@ -111,13 +111,14 @@ class TileParameter(Parameter):
 
 
 class _TileArray(ReadsAsArray):
-    """Base of what is read out of a tile and changes by pulses only."""
+    """Base of what is read out of a tile and changes by pulses, or all at once."""
 
-    __slots__ = ("shape", "tile")
+    __slots__ = ("shape", "takes_writes", "tile")
 
-    def __init__(self, tile: Any, shape: tuple[int, ...]):
+    def __init__(self, tile: Any, shape: tuple[int, ...], writable: bool = False):
         self.tile = tile
         self.shape = shape
+        self.takes_writes = bool(writable)
 
     def _contents(self) -> NDArray[np.float32]:
         raise NotImplementedError
@@ -129,11 +130,14 @@ class _TileArray(ReadsAsArray):
         return values
 
     def writable(self) -> NDArray[np.float32]:
-        """Refuse: devices change by pulses, or as a whole."""
-        raise StateError(
-            f"{type(self).__name__} cannot be written to: its values are what the tile's devices "
-            "hold. Set all of them with layer.set_weights(weight, bias)."
-        )
+        """Return a copy, to be written to the devices; refuse it without ``writable=True``."""
+        if not self.takes_writes:
+            raise StateError(
+                f"{type(self).__name__} cannot be written to: its values are what the tile's "
+                "devices hold. Set all of them with layer.set_weights(weight, bias), or make the "
+                "layer with writable=True, which does so at every write."
+            )
+        return np.array(self.read())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -147,14 +151,15 @@ class _TileArray(ReadsAsArray):
 
     @data.setter
     def data(self, value: Any) -> None:
-        self.writable()
+        self[...] = value
 
 
 class AnalogParameter(_TileArray):
     r"""The logical weights of a tile, and the pairs that its next pulsed update will use.
 
     Reads as the array of shape (out, in) that ``tile.get_weights()`` returns now: after an update,
-    a load or a change behind its back alike. Writing through it raises `StateError`.
+    a load or a change behind its back alike. Writing through it raises `StateError`, unless it is
+    made `writable`: then a write sets all weights of the tile, which scale and clip as they do.
 
     The gradient of the loss is the sum of outer products
 
@@ -170,6 +175,8 @@ class AnalogParameter(_TileArray):
         Where the weights are.
     shape : tuple of int, optional
         Shape to show instead of (out, in), as a convolution kernel's.
+    writable : bool, default False
+        Whether it may be written through.
 
     Attributes
     ----------
@@ -183,13 +190,17 @@ class AnalogParameter(_TileArray):
 
     __slots__ = ("pairs", "requires_grad")
 
-    def __init__(self, tile: Any, shape: tuple[int, ...] | None = None):
-        super().__init__(tile, shape or (tile.out_size, tile.in_size))
+    def __init__(self, tile: Any, shape: tuple[int, ...] | None = None, writable: bool = False):
+        super().__init__(tile, shape or (tile.out_size, tile.in_size), writable)
         self.pairs: list[Any] = []
         self.requires_grad = True
 
     def _contents(self) -> NDArray[np.float32]:
         return self.tile.get_weights()[0]
+
+    def written(self, values: NDArray[np.float32]) -> None:
+        """Set the weights of the tile; its bias stays."""
+        self.tile.set_weights(values.reshape(self.tile.out_size, self.tile.in_size))
 
     def record(self, x: NDArray[np.float32], d: NDArray[np.float32]) -> None:
         """Append inputs (n, in) and error signals (n, out) to what the next step applies."""
@@ -223,8 +234,12 @@ class AnalogBias(_TileArray):
 
     __slots__ = ()
 
-    def __init__(self, tile: Any):
-        super().__init__(tile, (tile.out_size,))
+    def __init__(self, tile: Any, writable: bool = False):
+        super().__init__(tile, (tile.out_size,), writable)
 
     def _contents(self) -> NDArray[np.float32]:
         return self.tile.get_weights()[1]
+
+    def written(self, values: NDArray[np.float32]) -> None:
+        """Set the bias of the tile, and its weights to what they are."""
+        self.tile.set_weights(self.tile.get_weights()[0], values)
