@@ -195,7 +195,8 @@ class Module:
     def freeze(self, frozen: bool = True) -> Self:
         """Exclude the parameters, here and below, from training, or include them again."""
         for parameter in self.parameters():
-            parameter.requires_grad = not frozen
+            if hasattr(parameter, "requires_grad"):  # a bias of devices goes with its weights
+                parameter.requires_grad = not frozen
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:

@@ -88,6 +88,16 @@ def test_an_analog_bias_is_a_column_that_pulses_move():
     assert (np.asarray(layer.bias) < before).all()
 
 
+def test_a_layer_with_a_column_for_its_bias_can_be_frozen():
+    layer = nn.AnalogLinear(3, 2, rpu_config=COLUMN, rng=0).freeze()
+    before = layer.state_dict()
+    layer(np.ones((4, 3)))
+    layer.backward(np.ones((4, 2)))
+    assert layer.weight.pairs == []
+    np.testing.assert_array_equal(layer.bias, before["tile.persistent_weights"][:, -1])
+    assert layer.freeze(False).weight.requires_grad
+
+
 @pytest.mark.parametrize("config", [EXACT, PULSED, COLUMN], ids=["exact", "pulsed", "column"])
 def test_a_seed_repeats_the_run_and_a_restored_model_continues_it(config):
     first, again = network(config), network(config)
