@@ -18,6 +18,9 @@ from rpusim.nn.containers import Sequential
 from rpusim.nn.conv import Conv1d, Conv2d, Conv3d
 from rpusim.nn.dropout import Dropout
 from rpusim.nn.embedding import Embedding
+from rpusim.nn.conversion import convert_to_analog, convert_to_digital
+from rpusim.nn.conversion_registry import register_conversion
+from rpusim.nn.conversion_report import ConversionReport, LayerConversion
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
 from rpusim.nn.grouped_conv import GroupedAnalogConv
 from rpusim.nn.layer_norm import LayerNorm
@@ -43,6 +46,8 @@ from rpusim.nn.recurrent_cells import (
 from rpusim.nn.samples import normalise, one_hot, split
 from rpusim.nn.sequence_output import AllSteps, LastStep
 from rpusim.nn.shapes import Flatten, PadChannels, Reshape
+from rpusim.nn.reconfiguration import replace_config, to_inference
+from rpusim.nn.summary import summary_table
 
 __all__ = [
     "Module",
@@ -115,6 +120,14 @@ __all__ = [
     "calibrate_input_ranges",
     "InputRangeCalibrationType",
     "programmed",
+    "convert_to_analog",
+    "convert_to_digital",
+    "replace_config",
+    "to_inference",
+    "register_conversion",
+    "ConversionReport",
+    "LayerConversion",
+    "summary_table",
     "fusion_export",
     "fusion_import",
     "FusionExport",

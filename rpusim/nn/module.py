@@ -6,7 +6,7 @@ keeps on a stack what the backward of that call needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -220,9 +220,17 @@ class Module:
         """
         state.load_state_dict(self, arrays)
 
-    def summary(self) -> str:
-        """Return a table of the layers: shapes, devices, numbers of parameters."""
-        return summary.table(self)
+    def summary(self, input_shape: Sequence[int] | None = None) -> str:
+        """Return a table of the layers: shapes, devices, tiles, numbers of parameters.
+
+        Parameters
+        ----------
+        input_shape : sequence of int, optional
+            Shape of an input, batch first: a copy of the model multiplies zeros of this shape, and
+            the table also tells shapes of outputs and, for each sample, the numbers of products
+            with the weights of a layer and of multiply-accumulates.
+        """
+        return summary.table(self, input_shape)
 
     def shapes(self) -> str:
         """Return what the summary shows as the layer's shape, such as ``64 -> 32``."""
