@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
+from rpusim.nn.tables import Dataset
 from rpusim.studies.optional import need
 
 __all__ = ["Dataset", "load_digits"]
 
 TRAINED = 1437  # the first 80 % of 1797, after the permutation
-
-
-class Dataset(NamedTuple):
-    """Samples and labels, to train on and to test with."""
-
-    train_x: NDArray[np.float32]
-    train_t: NDArray[np.int64]
-    test_x: NDArray[np.float32]
-    test_t: NDArray[np.int64]
 
 
 def load_digits() -> Dataset:
