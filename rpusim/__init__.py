@@ -75,6 +75,8 @@ from rpusim.kernels.backend import get_num_threads, set_num_threads
 from rpusim.later import later
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
+from rpusim.nn.readers import load_mnist, read_idx
+from rpusim.nn.tables import read_csv, read_npz
 from rpusim.periphery import (
     ActivationQuantConfig,
     AnalogMVType,
@@ -294,6 +296,12 @@ __all__ = [
     "fusion_import",
     "FusionExport",
     "WeightProgrammingOptimizer",
+    "AnalogMatrix",
+    # data from files
+    "read_idx",
+    "load_mnist",
+    "read_csv",
+    "read_npz",
 ]
 
 __getattr__, __dir__ = later(globals())

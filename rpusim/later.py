@@ -8,8 +8,12 @@ from typing import Any
 
 __all__ = ["later"]
 
-#: name -> module that has it; the studies take as long to import as all the rest
-MODULES = {"WeightProgrammingOptimizer": "rpusim.studies.programming_optimizer"}
+#: name -> module that has it; the studies take as long to import as all the rest, SciPy's sparse
+#: linear algebra a third of that
+MODULES = {
+    "AnalogMatrix": "rpusim.tiles.analog_matrix",
+    "WeightProgrammingOptimizer": "rpusim.studies.programming_optimizer",
+}
 
 
 def later(names: dict[str, Any]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

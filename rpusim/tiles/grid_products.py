@@ -74,13 +74,15 @@ class MultiplyingGrid(GridWeights):
         g = self._by_place(lambda i, j: self.tiles[i][j].backward(errors[j], forwards[i][j]))
         return self._sum_over_outputs(g, lead)
 
-    def transposed(self, d: Any) -> np.ndarray:
+    def transposed(self, d: Any, is_test: bool = False) -> np.ndarray:
         """Multiply with the transpose of the present weights, for no forward: without masks.
 
         Parameters
         ----------
         d : array_like of shape (..., out_size)
             Vectors; finite.
+        is_test : bool
+            Whether this is evaluation, as for `AnalogTile.forward`.
 
         Returns
         -------
@@ -88,7 +90,7 @@ class MultiplyingGrid(GridWeights):
         """
         d2, lead = self._errors(d, "transposed")
         errors = self.layout.outputs(d2)
-        g = self._by_place(lambda i, j: self.tiles[i][j].transposed(errors[j]))
+        g = self._by_place(lambda i, j: self.tiles[i][j].transposed(errors[j], is_test))
         return self._sum_over_outputs(g, lead)
 
     def gradients(

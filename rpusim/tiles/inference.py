@@ -121,9 +121,11 @@ class InferenceTile(ProgrammableTile):
         merged.weights, merged.copies = weights, (self._step, first)
         return np.concatenate(results), merged
 
-    def _back(self, d2: np.ndarray, context: ForwardContext | None, where: str) -> np.ndarray:
+    def _back(
+        self, d2: np.ndarray, context: ForwardContext | None, where: str, is_test: bool = False
+    ) -> np.ndarray:
         if context is None or context.copies is None:
-            x = super()._back(d2, context, where)
+            x = super()._back(d2, context, where, is_test)
             if context is None:
                 self.crossbar.finish_read()
             return x

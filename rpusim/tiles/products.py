@@ -101,13 +101,15 @@ class MultiplyingTile(PeripheralTile):
         g = self._back(self._backward.masked_errors(d2, context), context, where)
         return with_lead(self._backward.masked_inputs(g, context), lead)
 
-    def transposed(self, d: Any) -> np.ndarray:
+    def transposed(self, d: Any, is_test: bool = False) -> np.ndarray:
         """Multiply with the transpose of the present weights, for no forward: without masks.
 
         Parameters
         ----------
         d : array_like of shape (..., out_size)
             Vectors; finite.
+        is_test : bool
+            Whether this is evaluation, as for `forward`.
 
         Returns
         -------
@@ -115,7 +117,7 @@ class MultiplyingTile(PeripheralTile):
         """
         where = f"{type(self).__name__}.transposed"
         d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")
-        return with_lead(self._back(d2, None, where), lead)
+        return with_lead(self._back(d2, None, where, is_test), lead)
 
     def gradients(
         self, d: Any, context: ForwardContext | None = None, input_grad: bool = True
@@ -181,16 +183,18 @@ class MultiplyingTile(PeripheralTile):
         context.check(batch, self.crossbar.version, where)
         return context
 
-    def _back(self, d2: np.ndarray, context: ForwardContext | None, where: str) -> np.ndarray:
+    def _back(
+        self, d2: np.ndarray, context: ForwardContext | None, where: str, is_test: bool = False
+    ) -> np.ndarray:
         """Return the transposed product of errors of the outputs, without masks of inputs."""
         first, key = self._streams.peek(Purpose.BACKWARD), self._streams.key(Purpose.BACKWARD)
         scaling = None
         if context is None:
-            weights, mark = self._weights_for(True)
+            weights, mark = self._weights_for(not is_test)
         else:
             weights, mark, scaling = context.weights, context.mark, context.out_scaling
         d2 = self._mapping.through_scales(d2, scaling)
-        trains = context is None or context.training
+        trains = not is_test if context is None else context.training
         x = self._backward(d2, weights, first, key, where, mark, trains)
         if self._mapping.offset != 0.0:
             x = x - self._digital.excess(d2)
