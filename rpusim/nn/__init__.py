@@ -16,11 +16,11 @@ from rpusim.nn.branches import Concat, Residual
 from rpusim.nn.calibration import InputRangeCalibrationType, calibrate_input_ranges
 from rpusim.nn.containers import Sequential
 from rpusim.nn.conv import Conv1d, Conv2d, Conv3d
-from rpusim.nn.dropout import Dropout
-from rpusim.nn.embedding import Embedding
 from rpusim.nn.conversion import convert_to_analog, convert_to_digital
 from rpusim.nn.conversion_registry import register_conversion
 from rpusim.nn.conversion_report import ConversionReport, LayerConversion
+from rpusim.nn.dropout import Dropout
+from rpusim.nn.embedding import Embedding
 from rpusim.nn.fusion import FusionExport, fusion_export, fusion_import
 from rpusim.nn.grouped_conv import GroupedAnalogConv
 from rpusim.nn.layer_norm import LayerNorm
@@ -32,6 +32,7 @@ from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TilePara
 from rpusim.nn.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from rpusim.nn.programmed import programmed
 from rpusim.nn.quantised import QuantActivation, QuantLinear, set_quant_state
+from rpusim.nn.reconfiguration import replace_config, to_inference
 from rpusim.nn.recurrent import RNN, AnalogRNN
 from rpusim.nn.recurrent_cells import (
     AnalogGRUCell,
@@ -46,7 +47,6 @@ from rpusim.nn.recurrent_cells import (
 from rpusim.nn.samples import normalise, one_hot, split
 from rpusim.nn.sequence_output import AllSteps, LastStep
 from rpusim.nn.shapes import Flatten, PadChannels, Reshape
-from rpusim.nn.reconfiguration import replace_config, to_inference
 from rpusim.nn.summary import summary_table
 
 __all__ = [
