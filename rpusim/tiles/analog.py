@@ -11,13 +11,13 @@ from rpusim.errors import DataError, ShapeError, StateError
 from rpusim.tiles.arguments import as_rate, as_vectors
 from rpusim.tiles.compounds.cell import Cell
 from rpusim.tiles.context import ForwardContext, context_of
-from rpusim.tiles.products import MultiplyingTile
 from rpusim.tiles.settings import BackwardMode
+from rpusim.tiles.stepping import SteppingTile
 
 __all__ = ["AnalogTile"]
 
 
-class AnalogTile(MultiplyingTile):
+class AnalogTile(SteppingTile):
     r"""A matrix of devices that multiplies with noise and learns by pulses.
 
     With devices' weights W, mapping scales s (1 unless `weight_scaling_omega` is set), learned

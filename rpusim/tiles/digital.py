@@ -78,6 +78,11 @@ class DigitalMatrix:
         self._written()
         return UpdateReport(vectors=len(x))
 
+    def add(self, step: np.ndarray) -> None:
+        """Move all weights by a step of their own."""
+        self.persistent += step
+        self._written()
+
     def decay(self, alpha: float = 1.0) -> None:
         """Shrink all weights once by ``alpha / lifetime``; what rounding leaves is kept."""
         if self.device.lifetime > 0.0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rpusim.errors import ShapeError, StateError
 from rpusim.pulses.plan import check_pairs
-from rpusim.tiles.arguments import as_rate, as_vectors
+from rpusim.tiles.arguments import as_matrix, as_rate, as_vectors
 from rpusim.tiles.grid_context import GridContext
 from rpusim.tiles.grid_time import AgeingGrid
 from rpusim.tiles.pairs import TileVectors
@@ -134,6 +134,33 @@ class TileGrid(AgeingGrid):
     def learns_by_batch(self) -> bool:
         """Whether it matters which vectors an update has together, as for `AnalogTile`."""
         return self.tiles[0][0].learns_by_batch
+
+    # ---------------------------------------------------------------- steps of digital weights
+
+    @property
+    def learns_in_digital(self) -> bool:
+        """Whether the weights are numbers in digital memory, which can take any step."""
+        return all(tile.learns_in_digital for tile in self.named_tiles().values())
+
+    def trained_weights(self) -> np.ndarray:
+        """Return the weights that `apply_step` moves, as `AnalogTile.trained_weights`."""
+        return self.layout.devices(self._by_tile(lambda tile: tile.trained_weights()))
+
+    def step_gradient(self, gradient: np.ndarray) -> np.ndarray:
+        """Return the gradient with respect to `trained_weights`, as `AnalogTile.step_gradient`."""
+        cut = self.layout.device_block
+        return self.layout.devices(
+            self._by_place(lambda i, j: self.tiles[i][j].step_gradient(cut(gradient, i, j)))
+        )
+
+    def apply_step(self, delta: Any) -> None:
+        """Move `trained_weights` by `delta`, each tile its block, as `AnalogTile.apply_step`."""
+        where = f"{type(self).__name__}.apply_step"
+        if not self.learns_in_digital:
+            raise StateError(f"{where}: {type(self.rpu_config.device).__name__} takes pulses only.")
+        step = as_matrix(delta, self.layout.device_shape, f"{where}: delta")
+        for i, j in self.layout.places:
+            self.tiles[i][j].apply_step(self.layout.device_block(step, i, j))
 
     def post_update_step(self) -> None:
         """Let happen in each tile what happens once per step: diffusion, decay, clip, remap."""

@@ -1,5 +1,7 @@
 r"""Pairs of vectors of which an update is made: arrays, or a version of them for every tile.
 
+All that looks into pairs stands here: joining, multiplying out, norms, scaling.
+
 The gradient of the weights is :math:`\sum_b d_b x_b^\mathsf{T}`. In a grid, each tile clips inputs
 to its own range and masks errors where its own converters saturated: block (i, j) of the gradient
 is made of vectors that only tile (i, j) has seen. Where all tiles agree the pair is two arrays.
@@ -14,12 +16,16 @@ import numpy as np
 
 __all__ = [
     "LazyPair",
+    "Multiplied",
     "Pair",
     "TileVectors",
     "computed",
     "joined",
+    "multiplied",
     "outer_product",
     "pair_of",
+    "scaled",
+    "squared_norm",
     "updates",
 ]
 
@@ -110,6 +116,26 @@ def updates(pairs: Sequence[Any], whole: bool) -> Iterator[Pair]:
         yield joined(run)
 
 
+class Multiplied:
+    """A gradient that was multiplied out and changed, so that no vectors make it any more.
+
+    It stands for both sides of a pair; only tiles that learn in digital can be moved by it.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (out, in) or (out, in + 1)
+        The gradient, with that of an analog bias as its last column.
+    in_size : int
+        Inputs without an analog bias.
+    """
+
+    def __init__(self, matrix: np.ndarray, in_size: int) -> None:
+        self.matrix, self.in_size = matrix, in_size
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+
 def pair_of(inputs: Parts, errors: Parts) -> Pair:
     """Return the pair of a grid, from those of its tiles by input and output block.
 
@@ -135,6 +161,12 @@ def joined(pairs: Sequence[Pair]) -> Pair:
     """Return several pairs as one, in their order."""
     if len(pairs) == 1:
         return pairs[0]
+    done = next((d for _, d in pairs if isinstance(d, Multiplied)), None)
+    if done is not None:
+        column = done.matrix.shape[1] > done.in_size
+        total = sum(multiplied(x, d, column) for x, d in pairs)
+        whole = Multiplied(np.asarray(total), done.in_size)
+        return whole, whole
     apart = next((pair for pair in pairs if isinstance(pair[0], TileVectors)), None)
     if apart is None:
         inputs, errors = zip(*pairs, strict=True)
@@ -146,6 +178,8 @@ def joined(pairs: Sequence[Pair]) -> Pair:
 
 def outer_product(x: Any, d: Any) -> np.ndarray:
     """Return the sum of the outer products of a pair, of shape (out, in)."""
+    if isinstance(d, Multiplied):
+        return d.matrix[:, : d.in_size]
     if not isinstance(x, TileVectors):
         return d.T @ x
     blocks = [
@@ -153,6 +187,71 @@ def outer_product(x: Any, d: Any) -> np.ndarray:
         for columns in zip(x.parts, d.parts, strict=True)
     ]
     return np.concatenate(blocks, axis=1)
+
+
+def multiplied(x: Any, d: Any, column: bool) -> np.ndarray:
+    """Return the gradient that a pair implies, with the column of an analog bias if there is one.
+
+    Parameters
+    ----------
+    x, d : ndarray, TileVectors or Multiplied
+        The pair.
+    column : bool
+        Whether the tile holds a bias, whose input is always 1, as its last column.
+    """
+    if isinstance(d, Multiplied):
+        return d.matrix
+    gradient = outer_product(x, d)
+    if not column:
+        return gradient
+    first = d.parts[0] if isinstance(d, TileVectors) else [d]
+    return np.column_stack([gradient, np.concatenate([own.sum(axis=0) for own in first])])
+
+
+def squared_norm(x: Any, d: Any, column: bool = False) -> float:
+    r"""Return the squared Frobenius norm of the gradient that a pair implies, in double precision.
+
+    .. math::
+        \Big\| \sum_b d_b x_b^\mathsf{T} \Big\|^2 = \sum_{ij} (x_i \cdot x_j)\, (d_i \cdot d_j)
+
+    The right side needs no matrix of weights; it is used where it is the cheaper one.
+
+    Parameters
+    ----------
+    x, d : ndarray, TileVectors or Multiplied
+        The pair.
+    column : bool
+        Whether the column of an analog bias, whose input is always 1, counts too.
+    """
+    if isinstance(d, Multiplied):
+        whole = d.matrix if column else d.matrix[:, : d.in_size]
+        return float(np.sum(np.square(whole, dtype=np.float64)))
+    if not isinstance(x, TileVectors):
+        return _squared(x, d, column)
+    return sum(
+        _squared(own, error, column and i == 0)
+        for i, sides in enumerate(zip(x.parts, d.parts, strict=True))
+        for own, error in zip(*sides, strict=True)
+    )
+
+
+def scaled(x: Any, d: Any, factor: float) -> Pair:
+    """Return a pair whose gradient is `factor` times that of another; x stays as it is."""
+    if isinstance(d, Multiplied):
+        whole = Multiplied(d.matrix * np.float32(factor), d.in_size)
+        return whole, whole
+    if isinstance(d, TileVectors):
+        parts = [[own * np.float32(factor) for own in column] for column in d.parts]
+        return x, TileVectors(parts)
+    return x, d * np.float32(factor)
+
+
+def _squared(x: np.ndarray, d: np.ndarray, column: bool) -> float:
+    x, d = x.astype(np.float64), d.astype(np.float64)
+    if len(x) * (x.shape[1] + d.shape[1]) <= x.shape[1] * d.shape[1]:
+        return max(float(np.sum((x @ x.T + float(column)) * (d @ d.T))), 0.0)
+    total = float(np.sum(np.square(d.T @ x)))
+    return total + float(np.sum(np.square(d.sum(axis=0)))) if column else total
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,13 @@ class PeripheralTile(Tile):
         """Replace some of `get_backward_parameters`; nothing changes if one is refused."""
         where = f"{type(self).__name__}.set_backward_parameters"
         self._backward.periphery.set_parameters(changes, where)
+
+    def seeded(self, rng: Any) -> AbstractContextManager[None]:
+        """Return a context in which all draws come from another seed.
+
+        Afterwards they go on where they were, as if nothing had been drawn.
+        """
+        return self._streams.seeded(rng)
 
     def _extra_state(self) -> dict[str, np.ndarray]:
         """Return what changes beside devices, mapping and counters, as arrays by name."""

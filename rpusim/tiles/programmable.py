@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -207,13 +207,6 @@ class ProgrammableTile(AnalogTile):
             yield
         finally:
             self.restore()
-
-    def seeded(self, rng: Any) -> AbstractContextManager[None]:
-        """Return a context in which all draws come from another seed.
-
-        Afterwards they go on where they were, as if nothing had been drawn.
-        """
-        return self._streams.seeded(rng)
 
     def _give_up(self) -> None:
         self._mapping.correct()
