@@ -1,22 +1,19 @@
 """Stochastic gradient descent for networks with tiles: each tile applies its own update."""
 
-import math
-import numbers
-from collections.abc import Iterable
+from __future__ import annotations
+
 from typing import Any
 
-from rpusim.config import nearest
-from rpusim.errors import ConfigError, StateError
-from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter
-from rpusim.tiles.pairs import updates
+import numpy as np
+
+from rpusim.errors import ConfigError
+from rpusim.optim.groups import Group, Slot, as_number
+from rpusim.optim.optimizer import Optimizer
 
 __all__ = ["AnalogSGD"]
 
-#: What optimizers elsewhere can do, and pulses cannot.
-NEED_A_GRADIENT = {"momentum", "dampening", "nesterov", "weight_decay", "maximize"}
 
-
-class AnalogSGD:
+class AnalogSGD(Optimizer):
     r"""Gradient descent: digital parameters step in digital, tiles by pulses.
 
     One `step` does, in this order,
@@ -29,19 +26,38 @@ class AnalogSGD:
     3. for every tile, also one without pairs, what happens once per step: decay, diffusion, ...
 
     Afterwards no gradients and no pairs are left. Parameters with ``requires_grad = False`` and
-    their tiles are left alone. For different rates make several optimizers.
+    their tiles are left alone.
+
+    With momentum :math:`\mu` and weight decay :math:`\lambda`
+
+    .. math::
+        g \leftarrow g + \lambda p, \qquad v \leftarrow \mu v + g, \qquad
+        p \leftarrow p - \eta\, v \quad\text{(Nesterov: } p - \eta\,(g + \mu v) \text{)}
+
+    for digital parameters, and for tiles that learn in digital (`InferenceTile`,
+    `FloatingPointTile`, an `IdealDevice`), of whose weights p is the logical value. Pulsed tiles
+    cannot do that.
 
     Parameters
     ----------
-    parameters : iterable of Parameter, AnalogParameter, AnalogBias
-        What to train, ``model.parameters()``; each once.
+    parameters : iterable of Parameter, AnalogParameter, AnalogBias, or of dict
+        What to train, ``model.parameters()``; each once. Or groups, such as ``{"params":
+        model[0].parameters(), "lr": 0.01}``, with options of their own.
     lr : float, default 0.1
         Learning rate :math:`\eta`, finite and >= 0.
+    momentum : float, default 0
+        :math:`\mu`, in 0 <= value < 1.
+    nesterov : bool, default False
+        Whether momentum looks ahead.
+    weight_decay : float, default 0
+        :math:`\lambda`, >= 0. Devices decay by their own `lifetime`.
+    analog_mode : None or "sgd"
+        "sgd": pulsed tiles follow plain SGD, whatever else is asked for. None: that is refused.
 
     Attributes
     ----------
     lr : float
-        Can be set at any time, to follow a schedule.
+        Can be set at any time, to follow a schedule; rates of groups follow in proportion.
 
     Raises
     ------
@@ -61,107 +77,41 @@ class AnalogSGD:
     True
     """
 
-    def __init__(self, parameters: Iterable[Any], lr: float = 0.1, **unknown: Any):
-        for name in unknown:
-            if name in NEED_A_GRADIENT:
-                raise ConfigError(
-                    f"AnalogSGD cannot follow {name!r}: devices are pulsed by the vectors x and d, "
-                    "and no gradient matrix exists that it could act on. Decay and momentum of "
-                    "devices are set in the configuration of the tile."
-                )
-            raise ConfigError(f"AnalogSGD has no option {name!r}{nearest(name, ['lr'])}.")
-        self.lr = lr
-        self._digital, self._analog = _sorted(parameters)
+    shown = ("momentum", "nesterov", "weight_decay")
 
-    @property
-    def lr(self) -> float:
-        """Learning rate."""
-        return self._lr
+    def __init__(
+        self,
+        parameters: Any,
+        lr: float = 0.1,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        analog_mode: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        options = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+        super().__init__(parameters, lr, analog_mode, options, unknown)
 
-    @lr.setter
-    def lr(self, value: float) -> None:
-        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not (number and math.isfinite(value) and value >= 0.0):
-            raise ConfigError(f"AnalogSGD.lr must be finite and >= 0, got {value!r}.")
-        self._lr = float(value)
+    def _check(self, options: dict[str, Any]) -> None:
+        options["momentum"] = as_number(options["momentum"], "AnalogSGD.momentum", 1.0)
+        options["weight_decay"] = as_number(options["weight_decay"], "AnalogSGD.weight_decay")
+        if options["nesterov"] and not options["momentum"]:
+            raise ConfigError("AnalogSGD.nesterov needs a momentum > 0.")
 
-    @property
-    def parameters(self) -> list[Any]:
-        """The parameters that it trains, digital ones first."""
-        return [*self._digital, *self._analog]
+    def _needs_matrix(self, group: Group) -> str | None:
+        return next((name for name in ("momentum", "weight_decay") if group.options[name]), None)
 
-    def step(self) -> None:
-        """Apply what the backward passes since the last step recorded, once.
+    def _remembers(self, group: Group) -> tuple[str, ...]:
+        return ("momentum",) if group.options["momentum"] else ()
 
-        Raises
-        ------
-        StateError
-            If no backward was called since the last step.
-        """
-        if not any(p.pairs for p in self._analog) and all(p.grad is None for p in self._digital):
-            raise StateError(
-                "AnalogSGD.step: no gradient was recorded since the last step; call "
-                "backward(grad) of the model, in training mode, before each step()."
-            )
-        try:
-            self._step_analog()  # first: with the scales that the gradients belong to
-            self._step_digital()
-            self._pass_step()
-        finally:
-            self.zero_grad()
-
-    def _step_digital(self) -> None:
-        for p in self._digital:
-            if p.requires_grad and p.grad is not None:
-                values = p.data
-                values -= self._lr * p.grad
-                p.project()
-
-    def _step_analog(self) -> None:
-        for p in self._analog:
-            pairs = p.take_pairs() if p.requires_grad else ()
-            if pairs and self._lr > 0.0:
-                for x, d in updates(pairs, p.tile.learns_by_batch):
-                    p.tile.update(x, d, learning_rate=self._lr)
-
-    def _pass_step(self) -> None:
-        for p in self._analog:
-            if p.requires_grad:
-                p.tile.post_update_step()
-
-    def zero_grad(self) -> None:
-        """Drop gradients and pairs without applying them."""
-        for parameter in self._digital:
-            parameter.grad = None
-        for weight in self._analog:
-            weight.take_pairs()
-
-    def __repr__(self) -> str:
-        digital, analog = len(self._digital), len(self._analog)
-        return f"AnalogSGD(lr={self.lr}, {analog} analog and {digital} digital parameters)"
-
-
-def _sorted(parameters: Iterable[Any]) -> tuple[list[Parameter], list[AnalogParameter]]:
-    """Return the digital and the analog parameters, checked; a bias column goes with its tile."""
-    try:
-        given = list(parameters)
-    except TypeError:
-        given = [parameters]
-    digital = [p for p in given if isinstance(p, Parameter)]
-    analog = [p for p in given if isinstance(p, AnalogParameter)]
-    columns = [p for p in given if isinstance(p, AnalogBias)]
-    wrong = [p for p in given if not isinstance(p, Parameter | AnalogParameter | AnalogBias)]
-    if wrong or not given:
-        got = type(wrong[0]).__name__ if wrong else "none"
-        raise ConfigError(
-            f"AnalogSGD.parameters must be parameters, as from model.parameters(), got {got}."
-        )
-    keys = [id(p) for p in digital] + [id(p.tile) for p in analog]
-    if len(set(keys)) < len(keys):
-        raise ConfigError("AnalogSGD.parameters must name each parameter and each tile once.")
-    if not {id(p.tile) for p in columns} <= {id(p.tile) for p in analog}:
-        raise ConfigError(
-            "AnalogSGD.parameters has the AnalogBias of a tile without its weight; a bias column "
-            "is pulsed together with the weights, so give both."
-        )
-    return digital, analog
+    def _delta(self, slot: Slot, g: np.ndarray, values: Any, rate: float) -> np.ndarray:
+        options = slot.group.options
+        if options["weight_decay"]:
+            g = g + options["weight_decay"] * values()
+        if options["momentum"]:
+            v = slot.memory["momentum"]
+            v *= options["momentum"]
+            v += g
+            g = g + options["momentum"] * v if options["nesterov"] else v
+        return -rate * g

@@ -182,12 +182,6 @@ def test_a_rate_must_be_finite_and_not_negative(lr):
         optim.AnalogSGD(nn.Linear(1, 1).parameters(), lr=lr)
 
 
-@pytest.mark.parametrize("option", ["momentum", "weight_decay", "nesterov"])
-def test_what_pulses_cannot_follow_is_refused(option):
-    with pytest.raises(ConfigError, match=rf"cannot follow '{option}': devices are pulsed"):
-        optim.AnalogSGD(nn.Linear(1, 1).parameters(), **{option: 0.9})
-
-
 def test_other_mistakes_are_told(analog_linear):
     layer = analog_linear(2, 2, bias="analog", rng=0)
     good = layer.parameters()
