@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from rpusim.config import Config
-from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, ShapeError, StateError
+from rpusim.errors import (
+    ClippedWeightsWarning,
+    ConfigError,
+    DataError,
+    RpusimError,
+    ShapeError,
+    StateError,
+)
 
 __all__ = ["check_state", "load", "restore_tile", "save", "tile_state"]
 
@@ -109,18 +116,26 @@ def _version(value: Any, where: str) -> int:
 
 
 def save(path: str | os.PathLike[str], obj: Any) -> None:
-    """Save a tile (or anything with a `state_dict`) to an ``.npz`` file.
+    """Save a tile, or anything with a `state_dict`, or several of them, to an ``.npz`` file.
+
+    Equal states make equal files. The file appears, or replaces an old one, when it is complete.
 
     Parameters
     ----------
     path : path-like
-        The file; replaced at once when the new one is complete.
-    obj : AnalogTile, TileGrid or object with `state_dict`
+        The file.
+    obj : AnalogTile, TileGrid, object with `state_dict`, or dict of str to such objects
         A tile or a grid of them comes back from `load` by itself; anything else through
-        ``load(path, into=obj)``.
+        ``load(path, into=obj)``: a model, or ``{"model": model, "optimizer": optimizer}``.
     """
-    _check_stateful(obj, "state_dict", "save: obj", "; the path comes first: save(path, obj)")
     header: dict[str, Any] = {"format": "rpusim", "version": VERSION, "kind": type(obj).__name__}
+    if isinstance(obj, Mapping):
+        for name, part in _parts(obj, "state_dict", "save: obj").items():
+            header.setdefault("parts", {})[name] = type(part).__name__
+        states = {f"{name}/": part.state_dict() for name, part in obj.items()}
+    else:
+        _check_stateful(obj, "state_dict", "save: obj", "; the path comes first: save(path, obj)")
+        states = {"": obj.state_dict()}
     if isinstance(getattr(obj, "rpu_config", None), Config) and hasattr(obj, "has_bias"):
         header |= {
             "tile": True,
@@ -134,13 +149,15 @@ def save(path: str | os.PathLike[str], obj: Any) -> None:
         header["in_unit"] = obj.in_unit
     if hasattr(obj, "changed_configs"):  # those of a grid's tiles
         header["configs"] = {n: config.to_dict() for n, config in obj.changed_configs().items()}
-    arrays = {f"state/{name}": value for name, value in obj.state_dict().items()}
+    arrays = {f"state/{of}{name}": a for of, state in states.items() for name, a in state.items()}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     path = os.fspath(path)
     beside = f"{path}.{os.getpid()}.part"
     try:
         with open(beside, "wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())  # before the name: a crash leaves the old file or the new one
         os.replace(beside, path)
     except BaseException:
         if os.path.exists(beside):
@@ -155,8 +172,9 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     ----------
     path : path-like
         The file.
-    into : object with `load_state_dict`, optional
-        What receives the state; needed unless the file holds a tile.
+    into : object with `load_state_dict`, or dict of str to such objects, optional
+        What receives the state; needed unless the file holds a tile. Of a file of several objects
+        those are loaded whose names are given.
 
     Returns
     -------
@@ -169,14 +187,34 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
         If the file is not one of rpusim's, is damaged, or does not fit; `into` is then unchanged.
     """
     path = os.fspath(path)
-    if into is not None:
+    if isinstance(into, Mapping):
+        _parts(into, "load_state_dict", "load: into")
+    elif into is not None:
         _check_stateful(into, "load_state_dict", "load: into", "")
+    header, state = _read(path)
+    held = header.get("parts")
+    if into is None:
+        if not header.get("tile"):
+            raise StateError(
+                f"{path!r} holds a {header['kind']}; load it with load(path, into=...)."
+            )
+        into = _make(header, path)
+    elif isinstance(into, Mapping) or held:
+        _load_parts(path, into, held or {}, state)
+        return into
+    into.load_state_dict(state)
+    return into
+
+
+def _read(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return header and arrays of a file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
         kind, version, foreign = header["kind"], header["version"], header["format"] != "rpusim"
         foreign = foreign or not isinstance(version, int) or not isinstance(kind, str)
+        foreign = foreign or not isinstance(header.get("parts", {}), dict)
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # a damaged file can fail in any way
@@ -185,15 +223,41 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
         raise StateError(f"{path!r} is not a complete file of rpusim.save: another format.")
     if version > VERSION:
         raise StateError(f"{path!r} has version {version}, this rpusim reads up to {VERSION}.")
-    state = {name.removeprefix("state/"): value for name, value in arrays.items()}
-    if into is None:
-        if not header.get("tile"):
-            raise StateError(
-                f"{path!r} holds a {header['kind']}; load it with load(path, into=...)."
-            )
-        into = _make(header, path)
-    into.load_state_dict(state)
-    return into
+    return header, {name.removeprefix("state/"): value for name, value in arrays.items()}
+
+
+def _load_parts(
+    path: str, into: Any, held: Mapping[str, str], state: Mapping[str, np.ndarray]
+) -> None:
+    """Load several objects of a file, all of them or, on any error, none."""
+    kinds = ", ".join(f"{name} ({kind})" for name, kind in held.items()) or "one object"
+    if not isinstance(into, Mapping) or not set(into) <= set(held):
+        asked = ", ".join(into) if isinstance(into, Mapping) else type(into).__name__
+        raise StateError(f"{path!r} holds {kinds}, not {asked}; load it into objects so named.")
+    before: list[tuple[Any, dict[str, np.ndarray]]] = []
+    for name, part in into.items():
+        own = {n.removeprefix(f"{name}/"): a for n, a in state.items() if n.startswith(f"{name}/")}
+        old = part.state_dict()
+        try:
+            part.load_state_dict(own)
+        except BaseException as error:
+            for done, earlier in before:
+                done.load_state_dict(earlier)
+            if isinstance(error, RpusimError):
+                raise type(error)(f"{path!r}: {name}: {error} Nothing was loaded.") from error
+            raise
+        before.append((part, old))
+
+
+def _parts(objects: Mapping[Any, Any], method: str, where: str) -> dict[str, Any]:
+    """Return several objects by name, checked."""
+    for name, part in objects.items():
+        if not isinstance(name, str) or not name or "/" in name:
+            raise StateError(f"{where}: names must be strings without '/', got {name!r}.")
+        _check_stateful(part, method, f"{where}: {name}", "")
+    if not objects:
+        raise StateError(f"{where} must name at least one object, got an empty dict.")
+    return dict(objects)
 
 
 def _check_stateful(obj: Any, method: str, where: str, hint: str) -> None:

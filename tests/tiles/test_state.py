@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rpusim as rs
-from rpusim import nn
+from rpusim import nn, optim
 from rpusim.config import Config
 from rpusim.errors import DataError, RpusimError, ShapeError, StateError
 
@@ -297,3 +297,60 @@ def test_a_file_holds_plain_arrays_under_ordinary_permissions(saved, tmp_path):
     assert Config.from_dict(config) == saved[1].rpu_config
     (tmp_path / "plain").write_text("")
     assert os.stat(saved[0]).st_mode == os.stat(tmp_path / "plain").st_mode
+
+
+# ---------------------------------------------------------------- several objects in one file
+
+
+def several(rng):
+    model = nn.Sequential(nn.AnalogLinear(IN, OUT, rpu_config=rs.SoftBoundsDevice(), rng=rng))
+    optimizer = optim.AnalogSGD(model.parameters(), lr=0.1 * rng, momentum=0.5, analog_mode="sgd")
+    return {"model": model, "optimizer": optimizer, "tile": made("ideal", rng)}
+
+
+def states(objects):
+    return {f"{n}/{k}": a for n, o in objects.items() for k, a in o.state_dict().items()}
+
+
+def test_several_objects_share_a_file(tmp_path):
+    objects, others = several(1), several(2)
+    rs.save(tmp_path / "all.npz", objects)
+    assert rs.load(tmp_path / "all.npz", into=others) is others
+    assert_equal_states(states(others), states(objects))
+    one = several(3)
+    before = states({"optimizer": one["optimizer"]})
+    rs.load(tmp_path / "all.npz", into={"model": one["model"]})
+    assert_equal_states(one["model"].state_dict(), objects["model"].state_dict())
+    assert_equal_states(states({"optimizer": one["optimizer"]}), before)
+
+
+def test_equal_states_make_equal_files(tmp_path):
+    for name in ("a", "b"):
+        rs.save(tmp_path / name, several(1))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_objects_that_do_not_fit_leave_all_alone(tmp_path):
+    path, objects = tmp_path / "all.npz", several(1)
+    rs.save(path, objects)
+    other = several(2)
+    before = states(other)
+    kinds = r"holds model \(Sequential\), optimizer \(AnalogSGD\), tile \(AnalogTile\), not "
+    for into, text in [
+        (other["model"], kinds + "Sequential"),
+        ({"model": other["model"], "opt": other["optimizer"]}, kinds + "model, opt;"),
+        ({"model": 3}, "load: into: model must be a tile or a model, .* got 3"),
+        ({}, "load: into must name at least one object"),
+    ]:
+        with pytest.raises(StateError, match=text):
+            rs.load(path, into=into)
+        assert_equal_states(states(other), before)
+    wrong = {**other, "tile": made("scales, digital bias")}  # refused when others are loaded
+    with pytest.raises(StateError, match=r"tile: AnalogTile\.load_state_dict: .* Nothing was load"):
+        rs.load(path, into=wrong)
+    assert_equal_states(states(other), before)
+    rs.save(path, objects["model"])
+    with pytest.raises(StateError, match=r"holds one object, not model, optimizer, tile; load it"):
+        rs.load(path, into=other)
+    with pytest.raises(StateError, match=r"names must be strings without '/', got 'a/b'"):
+        rs.save(path, {"a/b": objects["model"]})
