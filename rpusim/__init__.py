@@ -143,6 +143,7 @@ from rpusim.tiles import (
     load,
     save,
 )
+from rpusim.training import History, fit
 
 if TYPE_CHECKING:
     from rpusim.studies.programming_optimizer import WeightProgrammingOptimizer
@@ -290,6 +291,8 @@ __all__ = [
     "optim",
     "presets",
     "testing",
+    "fit",
+    "History",
     "calibrate_input_ranges",
     "InputRangeCalibrationType",
     "fusion_export",

@@ -1,10 +1,10 @@
-"""What the results of device studies have in common: a table for pandas, and a picture."""
+"""What results have in common: a table for pandas, and a picture."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rpusim.studies.optional import need
+from rpusim.optional import need
 
 __all__ = ["Result"]
 

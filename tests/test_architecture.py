@@ -18,11 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE = 300
 
 FLOORS = [
-    {"arrays", "errors", "config", "config_fields", "config_files", "later", "kernels"},
+    {"arrays", "errors", "config", "config_fields", "config_files", "kernels"}
+    | {"later", "optional", "result"},
     {"devices", "pulses", "periphery", "inference"},
     {"tiles", "presets"},
     {"nn", "optim"},
-    {"studies"},
+    {"studies", "training"},
     {"__init__"},  # the public names: above what they name, below what is optional
     {"cli", "__main__", "testing", "sklearn", "torch", "aihwkit"},
 ]
@@ -38,6 +39,8 @@ SIDEWAYS = {
     ("config_files", "rpusim.errors"): "reading a file raises ConfigError",
     ("config_files", "rpusim.config"): "reading and writing configurations, split off by idea",
     ("kernels", "rpusim.errors"): "a missing backend raises BackendError",
+    ("optional", "rpusim.errors"): "a missing package raises an error of rpusim",
+    ("result", "rpusim.optional"): "tables and pictures of results need optional packages",
     ("periphery", "rpusim.devices.spread"): "lines differ by the same laws as devices do",
     ("presets", "rpusim.tiles"): "a preset is a filled-in configuration of a tile",
     ("optim", "rpusim.nn.parameter"): "an optimizer steps what layers hold",

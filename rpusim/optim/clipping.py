@@ -27,7 +27,8 @@ def clip_grad_norm(parameters: Iterable[Any], max_norm: float = math.inf) -> flo
     .. math::
         \|g\|^2 = \sum_p \|g_p\|^2, \qquad g_p \leftarrow g_p \min(1, \text{max\_norm} / \|g\|)
 
-    Frozen parameters have no gradient and do not count.
+    Frozen parameters have no gradient and do not count. A bias that a tile holds as a column counts
+    with the weights beside it.
 
     Parameters
     ----------
@@ -57,10 +58,9 @@ def clip_grad_norm(parameters: Iterable[Any], max_norm: float = math.inf) -> flo
     """
     most = _limit(max_norm, "clip_grad_norm: max_norm", True)
     given, total = _trained(parameters, "clip_grad_norm"), 0.0
-    columns = {id(p.tile) for p in given if isinstance(p, AnalogBias)}
     for p in given:
         if isinstance(p, AnalogParameter) and p.pairs:
-            total += squared_norm(*joined(p.pairs), id(p.tile) in columns)
+            total += squared_norm(*joined(p.pairs), has_column(p.tile))
         elif isinstance(p, Parameter) and p.grad is not None:
             total += float(np.sum(np.square(p.grad, dtype=np.float64)))
     norm = math.sqrt(total)
