@@ -170,7 +170,6 @@ class AnalogMLP(BaseEstimator):
         """Return what the network makes of samples, with noise that repeats."""
         check_is_fitted(self, "model_")
         X = self._prepared(validate_data(self, X, reset=False))
-        X = np.array(X, np.float32)  # a copy: machine code is compiled for arrays that are writable
         self.model_.eval()
         with _repeatable(self.model_, self.seed_):
             return self.model_(X)

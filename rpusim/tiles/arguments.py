@@ -39,7 +39,9 @@ def as_vectors(a: Any, size: int, where: str, kind: str) -> tuple[np.ndarray, tu
     lead = a.shape[:-1]
     if len(lead) != 1:
         a = a.reshape(-1, size)
-    return np.ascontiguousarray(a), lead
+    a = np.ascontiguousarray(a)
+    # Machine code is compiled for arrays that can be written to; others would need their own.
+    return (a if a.flags.writeable else a.copy()), lead
 
 
 def with_lead(y: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:

@@ -14,6 +14,7 @@ from rpusim.errors import (
     ShapeError,
     StateError,
 )
+from rpusim.tiles.arguments import as_vectors
 
 pytestmark = pytest.mark.filterwarnings("ignore::rpusim.errors.ClippedWeightsWarning")
 
@@ -286,3 +287,12 @@ def test_a_bias_is_not_part_of_the_operator(digital):
     tile.set_weights(W, [1.0, -2.0])
     np.testing.assert_allclose(tile.as_linear_operator() @ np.ones(3), W @ np.ones(3), rtol=1e-6)
     np.testing.assert_allclose(tile.forward(np.ones(3)), W @ np.ones(3) + [1.0, -2.0], rtol=1e-6)
+
+
+def test_arrays_that_cannot_be_written_to_need_no_machine_code_of_their_own():
+    x = np.ones((2, 3), np.float32)
+    assert as_vectors(x, 3, "", "inputs")[0] is x
+    x.flags.writeable = False
+    seen, _ = as_vectors(x, 3, "", "inputs")
+    assert seen.flags.writeable
+    np.testing.assert_array_equal(seen, x)
