@@ -66,14 +66,21 @@ class Schedule:
         self.optimizer.lr = self.base_lr * self.factor(self.count)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return count and rate as arrays."""
-        return {"count": np.array(self.count), "base_lr": np.array(self.base_lr)}
+        """Return count and rates as arrays."""
+        rates = {"base_lr": np.array(self.base_lr), "lr": np.array(float(self.optimizer.lr))}
+        return {"count": np.array(self.count), **rates}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continue from what `state_dict` of a schedule of the same kind returned."""
+        """Continue from what `state_dict` of a schedule of the same kind returned.
+
+        Parameters
+        ----------
+        state : dict of str to ndarray
+            The state; the optimizer's rate becomes what it then was.
+        """
         arrays = check_arrays(self.state_dict(), state, type(self).__name__)
+        self.optimizer.lr = float(arrays["lr"])  # checked first; also if somebody had changed it
         self._restore(arrays)
-        self._apply()
 
     def _restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.count, self.base_lr = int(arrays["count"]), float(arrays["base_lr"])

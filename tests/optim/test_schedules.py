@@ -56,6 +56,19 @@ def test_a_restored_schedule_continues(kind):
         other.step(1.0)
 
 
+def test_a_rate_that_somebody_changed_is_what_a_restored_schedule_goes_on_with():
+    o, other = optimizer(), optimizer(0.3)
+    schedule, restored = MADE["step"](o), MADE["step"](other)
+    schedule.step()
+    o.lr = 0.123
+    restored.load_state_dict(schedule.state_dict())
+    assert other.lr == 0.123
+    for s in (schedule, restored):
+        s.step()
+        s.step()
+    assert o.lr == other.lr == 0.2
+
+
 def test_a_plateau_is_what_does_not_fall_by_the_threshold():
     o = optimizer(1.0)
     schedule = optim.ReduceOnPlateau(o, factor=0.1, patience=2, threshold=0.01, lowest=0.05)

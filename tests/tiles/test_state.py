@@ -299,6 +299,20 @@ def test_a_file_holds_plain_arrays_under_ordinary_permissions(saved, tmp_path):
     assert os.stat(saved[0]).st_mode == os.stat(tmp_path / "plain").st_mode
 
 
+def test_draws_from_another_seed_leave_no_trace():
+    tile = made("SoftBoundsDevice")
+    before = tile.state_dict()
+    results = []
+    for seed in (7, 7, 8):
+        with tile.seeded(seed):
+            results.append(tile.forward(arrays((5, IN), 1)))
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+    after = tile.state_dict()
+    np.testing.assert_array_equal(after["rng_steps"], before["rng_steps"])
+    assert tile.seed == 1
+
+
 # ---------------------------------------------------------------- several objects in one file
 
 
