@@ -24,7 +24,7 @@ from rpusim.nn.linear import AnalogLinear
 from rpusim.nn.parameter import AnalogParameter
 from rpusim.nn.patches import Patches, as_images, as_maps, as_rows
 from rpusim.tiles import TileGrid
-from rpusim.tiles.pairs import LazyPair
+from rpusim.tiles.lazy_pairs import LazyPair
 
 __all__ = [
     "AnalogConv1d",

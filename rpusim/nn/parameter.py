@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import StateError
 from rpusim.nn.array_like import ReadsAsArray
-from rpusim.tiles.pairs import LazyPair, computed, outer_product
+from rpusim.tiles.lazy_pairs import LazyPair, gradient
 
 __all__ = ["Parameter", "TileParameter", "AnalogParameter", "AnalogBias"]
 
@@ -225,8 +225,7 @@ class AnalogParameter(_TileArray):
         """The gradient that the recorded pairs imply, multiplied out at each look; None if none."""
         if not self.pairs:
             return None
-        total = sum(outer_product(*computed(pair)) for pair in self.pairs)
-        return np.asarray(total, np.float32).reshape(self.shape)
+        return gradient(self.pairs).astype(np.float32, copy=False).reshape(self.shape)
 
 
 class AnalogBias(_TileArray):

@@ -16,7 +16,8 @@ import numpy as np
 from rpusim.errors import ConfigError, DataError
 from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter
 from rpusim.optim.groups import has_column
-from rpusim.tiles.pairs import Multiplied, joined, multiplied, scaled, squared_norm
+from rpusim.tiles.lazy_pairs import gradient, norm_squared, rescaled
+from rpusim.tiles.pairs import Multiplied
 
 __all__ = ["clip_grad_norm", "clip_grad_value"]
 
@@ -60,7 +61,7 @@ def clip_grad_norm(parameters: Iterable[Any], max_norm: float = math.inf) -> flo
     given, total = _trained(parameters, "clip_grad_norm"), 0.0
     for p in given:
         if isinstance(p, AnalogParameter) and p.pairs:
-            total += squared_norm(*joined(p.pairs), has_column(p.tile))
+            total += norm_squared(p.pairs, has_column(p.tile))
         elif isinstance(p, Parameter) and p.grad is not None:
             total += float(np.sum(np.square(p.grad, dtype=np.float64)))
     norm = math.sqrt(total)
@@ -69,7 +70,7 @@ def clip_grad_norm(parameters: Iterable[Any], max_norm: float = math.inf) -> flo
     if norm > most:
         for p in given:
             if isinstance(p, AnalogParameter):
-                p.pairs = [scaled(x, d, most / norm) for x, d in p.pairs]
+                p.pairs = [rescaled(pair, most / norm) for pair in p.pairs]
             elif isinstance(p, Parameter) and p.grad is not None:
                 p.grad = p.grad * np.float32(most / norm)
     return norm
@@ -107,7 +108,7 @@ def clip_grad_value(parameters: Iterable[Any], value: float) -> None:
         if isinstance(p, Parameter) and p.grad is not None:
             p.grad = np.clip(p.grad, -most, most)
         elif isinstance(p, AnalogParameter) and p.pairs:
-            matrix = multiplied(*joined(p.pairs), has_column(p.tile))
+            matrix = gradient(p.pairs, has_column(p.tile))
             whole = Multiplied(np.clip(matrix, -most, most), p.tile.in_size)
             p.pairs = [(whole, whole)]
 

@@ -12,7 +12,8 @@ from rpusim.errors import ConfigError, StateError
 from rpusim.nn.parameter import AnalogParameter
 from rpusim.optim.arrays import check_arrays
 from rpusim.optim.groups import Group, Slot, as_number, groups_of, has_column, slots_of
-from rpusim.tiles.pairs import Multiplied, joined, multiplied
+from rpusim.tiles.lazy_pairs import LazyPair, gradient, updates
+from rpusim.tiles.pairs import Multiplied
 
 __all__ = ["Optimizer"]
 
@@ -192,14 +193,15 @@ class Optimizer:
         pairs = p.take_pairs() if p.requires_grad else ()
         if not pairs:
             return
-        x, d = joined(pairs)
-        if isinstance(d, Multiplied) or self._steps_by_matrix(slot):
-            g = p.tile.step_gradient(multiplied(x, d, has_column(p.tile)))
+        whole = any(not isinstance(q, LazyPair) and isinstance(q[1], Multiplied) for q in pairs)
+        if whole or self._steps_by_matrix(slot):
+            g = p.tile.step_gradient(gradient(pairs, has_column(p.tile)))
             delta = self._delta(slot, g, p.tile.trained_weights, rate)
             if rate > 0.0:
                 p.tile.apply_step(delta)
         elif rate > 0.0:
-            p.tile.update(x, d, learning_rate=rate)
+            for x, d in updates(pairs, p.tile.learns_by_batch):
+                p.tile.update(x, d, learning_rate=rate)
 
     def zero_grad(self) -> None:
         """Drop gradients and pairs without applying them; forwards keep what they need."""

@@ -9,24 +9,21 @@ is made of vectors that only tile (i, j) has seen. Where all tiles agree the pai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 __all__ = [
-    "LazyPair",
     "Multiplied",
     "Pair",
     "TileVectors",
-    "computed",
     "joined",
     "multiplied",
     "outer_product",
     "pair_of",
     "scaled",
     "squared_norm",
-    "updates",
 ]
 
 Parts = Sequence[Sequence[np.ndarray]]
@@ -51,69 +48,6 @@ class TileVectors:
     def __repr__(self) -> str:
         blocks = f"{len(self.parts)} x {len(self.parts[0])}"
         return f"TileVectors({len(self)} vectors, in a version for each of {blocks} tiles)"
-
-
-class LazyPair:
-    """A pair that is computed when it is needed: of more vectors than are worth keeping.
-
-    Parameters
-    ----------
-    compute : callable
-        Returns the pair.
-    scale : float
-        Factor of its errors.
-    """
-
-    def __init__(self, compute: Callable[[], Pair], scale: float = 1.0) -> None:
-        self._compute, self.scale = compute, scale
-
-    def __call__(self) -> Pair:
-        """Return the pair."""
-        x, d = self._compute()
-        if self.scale == 1.0:
-            return x, d
-        if isinstance(d, TileVectors):
-            factor = np.float32(self.scale)
-            return x, TileVectors([[own * factor for own in column] for column in d.parts])
-        return x, d * np.float32(self.scale)
-
-    def scaled(self, factor: float) -> LazyPair:
-        """Return the same pair with its errors multiplied by a factor."""
-        return LazyPair(self._compute, self.scale * factor)
-
-
-def computed(pair: Any) -> Pair:
-    """Return a pair, computed if it is lazy.
-
-    Parameters
-    ----------
-    pair : pair or LazyPair
-        What is wanted.
-    """
-    return pair() if isinstance(pair, LazyPair) else pair
-
-
-def updates(pairs: Sequence[Any], whole: bool) -> Iterator[Pair]:
-    """Yield what to update with: all pairs as one, but lazy ones each by itself.
-
-    Parameters
-    ----------
-    pairs : sequence of pairs or LazyPair
-        In their order.
-    whole : bool
-        Whether lazy ones are joined, too: for tiles to which it matters what a batch is.
-    """
-    run: list[Pair] = []
-    for pair in pairs:
-        if isinstance(pair, LazyPair) and not whole:
-            if run:
-                yield joined(run)
-            run = []
-            yield pair()
-        else:
-            run.append(computed(pair))
-    if run:
-        yield joined(run)
 
 
 class Multiplied:

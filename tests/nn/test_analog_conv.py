@@ -181,6 +181,24 @@ def test_parts_are_made_again_instead_of_kept(monkeypatch):
     assert len(layer.weight.pairs) == 8
 
 
+@pytest.mark.parametrize("config", [EXACT, rs.RPUConfig(device=rs.ConstantStepDevice())])
+def test_parts_are_clipped_and_stepped_as_the_whole(config, monkeypatch):
+    x, found = RNG.normal(size=(8, 2, 6, 5)).astype(np.float32), []
+    for size in (1 << 22, 200):
+        monkeypatch.setattr(patches, "BUFFER", size)
+        layer = nn.AnalogConv2d(2, 3, 3, rpu_config=config, rng=1)
+        y = layer(x)
+        layer.backward(np.ones_like(y))
+        before = np.linalg.norm(layer.weight.grad)
+        norm = optim.clip_grad_norm([layer.weight], 0.5 * before)
+        found.append((norm, np.linalg.norm(layer.weight.grad) / before))
+        if config is EXACT:
+            optim.AnalogAdam(layer.parameters(), lr=0.01).step()
+            found[-1] += (layer.get_weights()[0].sum(),)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
+    assert found[0][1] == pytest.approx(0.5, rel=1e-4)
+
+
 def test_compounds_learn_from_whole_batches(monkeypatch):
     monkeypatch.setattr(patches, "BUFFER", 200)
     x, single = RNG.normal(size=(8, 2, 6, 5)).astype(np.float32), rs.SoftBoundsDevice()
