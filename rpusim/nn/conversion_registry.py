@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rpusim.errors import ConfigError
+from rpusim.nn import analog_conv, conv
+from rpusim.nn.grouped_conv import GroupedAnalogConv
 from rpusim.nn.linear import AnalogLinear, AnalogLinearMapped, Linear
 from rpusim.nn.module import Module
 
@@ -103,9 +105,37 @@ def digital_linear(layer: AnalogLinear) -> Linear:
     return Linear(*_shape(layer), rng=layer.seed)
 
 
+def analog_conv_of(layer: Any, rpu_config: Any, *, rng: Any, backend: str) -> Module:
+    """Return the convolution on tiles of the shape of a digital one, grouped if that is."""
+    p, groups = layer.patches, layer.groups
+    options = dict(stride=p.stride, padding=p.padding, dilation=p.dilation)
+    options |= dict(bias=layer.bias is not None, rpu_config=rpu_config, rng=rng, backend=backend)
+    sizes = layer.in_channels, layer.out_channels, p.kernel
+    if groups > 1:
+        return GroupedAnalogConv(p.axes, *sizes, groups, **options)
+    kind = getattr(analog_conv, f"AnalogConv{p.axes}d")
+    return kind(*sizes, **options)
+
+
+def digital_conv_of(layer: Any) -> Module:
+    """Return the digital convolution of the shape of one on tiles."""
+    groups = getattr(layer, "groups", [layer])
+    p, bias = groups[0].patches, groups[0].bias is not None
+    kind = getattr(conv, f"Conv{p.axes}d")
+    channels = sum(g.in_channels for g in groups), sum(g.out_channels for g in groups)
+    options = dict(stride=p.stride, padding=p.padding, dilation=p.dilation, groups=len(groups))
+    return kind(*channels, p.kernel, **options, bias=bias, rng=layer.seed)
+
+
 def _shape(layer: Any) -> tuple[int, int, bool]:
     return layer.in_features, layer.out_features, layer.bias is not None
 
 
 register_conversion(Linear, analog_linear, digital_linear, analog_class=AnalogLinear)
 register_conversion(None, mapped_linear, digital_linear, analog_class=AnalogLinearMapped)
+for axes in (1, 2, 3):
+    digital, analog = getattr(conv, f"Conv{axes}d"), getattr(analog_conv, f"AnalogConv{axes}d")
+    register_conversion(digital, analog_conv_of, digital_conv_of, analog_class=analog)
+    mapped = getattr(analog_conv, f"AnalogConv{axes}dMapped")
+    register_conversion(None, analog_conv_of, digital_conv_of, analog_class=mapped)
+register_conversion(None, analog_conv_of, digital_conv_of, analog_class=GroupedAnalogConv)
