@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from rpusim.errors import ConfigError, ShapeError, warn_caller
 from rpusim.kernels.streams import Streams
 from rpusim.nn.checks import as_finite, as_float32, as_size, check_shape
+from rpusim.nn.dropout import Dropout
 from rpusim.nn.initial import child
 from rpusim.nn.module import Module
 from rpusim.nn.recurrent_cell import Cell
 from rpusim.nn.recurrent_states import nested, plain, read_states
-from rpusim.nn.sequence_dropout import SequenceDropout
 
 __all__ = ["Recurrent"]
 
@@ -55,14 +55,14 @@ class Recurrent(Module):
                 cell = make(width, child(self.seed, len(self.cells) + 1))
                 cell.stepwise = bool(stepwise)
                 self.cells[f"l{layer}" + "_reverse" * way] = cell
-        self.dropout: SequenceDropout | None = None
+        self.dropout: Dropout | None = None
         if dropout > 0.0 and self.num_layers == 1:
             warn_caller(
                 f"{where}: dropout acts between layers, and there is only one: it does nothing.",
                 UserWarning,
             )
         elif dropout > 0.0:
-            self.dropout = SequenceDropout(float(dropout), child(self.seed, 0))
+            self.dropout = Dropout(dropout, rng=child(self.seed, 0))
 
     @property
     def _directions(self) -> int:
