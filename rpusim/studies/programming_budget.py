@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpusim.config import nearest
 from rpusim.devices import SoftBoundsDevice
 from rpusim.errors import ConfigError
 from rpusim.kernels.streams import Streams
+from rpusim.studies.arguments import as_axis, some_of
 from rpusim.studies.bench import as_count, pulsed_device
 from rpusim.studies.optional import progress
 from rpusim.studies.pictures import COLOURS, LEGEND, tidy
@@ -148,7 +148,8 @@ def programming_budget(
     >>> (found.weight_error.mean(axis=-1) < 0.2).tolist()
     [[False, True]]
     """
-    where, names = "programming_budget", _names(methods)
+    where = "programming_budget"
+    names = some_of(METHODS, methods, f"{where}: methods")
     pulsed_device(device, where)
     config, steps = as_config(device, where), _budgets(budgets)
     count, seed = as_count(replicas, f"{where}: replicas"), Streams(rng).seed
@@ -161,7 +162,7 @@ def programming_budget(
         "fixed_inputs": {"tolerance": 0.0},
     }
     for name, own in (options or {}).items():
-        given[_names([name])[0]] |= own
+        given[some_of(METHODS, name, f"{where}: options")[0]] |= own
     found = np.empty((3, len(names), steps.size, count))
     reads = np.empty((len(names), count))
     with progress(len(names) * count, "tiles programmed") as bar:
@@ -220,23 +221,9 @@ class _Run:
         return self._pulses(), float(errors[0]), float(errors[1])
 
 
-def _names(methods: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of methods, all known."""
-    names = (methods,) if isinstance(methods, str) else tuple(methods)
-    unknown = [name for name in names if name not in METHODS]
-    if unknown or not names:
-        raise ConfigError(
-            f"programming_budget: methods must be some of {', '.join(METHODS)}, "
-            f"got {methods!r}{nearest(unknown[0], METHODS) if unknown else ''}"
-        )
-    return names
-
-
 def _budgets(values: Sequence[float]) -> NDArray[np.float64]:
     """Return growing numbers > 0."""
-    axis = np.asarray(values)
-    if axis.ndim != 1 or not axis.size or axis.dtype.kind not in "fiu":
-        raise ConfigError(f"programming_budget: budgets must be a list of numbers, got {values!r}.")
+    axis = as_axis(values, "programming_budget: budgets")
     if not (np.isfinite(axis).all() and axis[0] > 0 and (np.diff(axis) > 0).all()):
         raise ConfigError(f"programming_budget: budgets must be > 0 and growing, got {values!r}.")
-    return axis.astype(np.float64)
+    return axis

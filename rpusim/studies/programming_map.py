@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpusim.config import nearest
 from rpusim.errors import ConfigError, warn_caller
 from rpusim.kernels.backend import set_num_threads
 from rpusim.kernels.streams import Streams
+from rpusim.studies.arguments import as_axis, some_of
 from rpusim.studies.bench import as_count
 from rpusim.studies.optional import need, progress
 from rpusim.studies.pictures import COLOURS, LEGEND, figure, tidy
@@ -171,7 +171,8 @@ def programming_map(
     >>> (found.error[:, :, 0] < 0.05).tolist()
     [[True, False], [True, True]]
     """
-    where, names = "programming_map", _names(algorithms)
+    where = "programming_map"
+    names = some_of(ALGORITHMS, algorithms, f"{where}: algorithms")
     sigmas, n = _numbers(offsets, "offsets", 0.0), _numbers(states, "states", 2.0)
     vectors, replicas = as_count(vectors, f"{where}: vectors"), as_count(replicas, "replicas")
     seed, shape = Streams(rng).seed, (len(names), sigmas.size, n.size, replicas)
@@ -204,23 +205,9 @@ def _computed(tasks: list[ProgrammingTask], processes: int) -> Iterator[float]:
     yield from map(weight_error, tasks[done:])
 
 
-def _names(algorithms: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of algorithms, all known."""
-    names = (algorithms,) if isinstance(algorithms, str) else tuple(algorithms)
-    unknown = [name for name in names if name not in ALGORITHMS]
-    if unknown or not names:
-        raise ConfigError(
-            f"programming_map: algorithms must be some of {', '.join(ALGORITHMS)}, "
-            f"got {algorithms!r}{nearest(unknown[0], ALGORITHMS) if unknown else ''}"
-        )
-    return names
-
-
 def _numbers(values: Sequence[float], name: str, low: float) -> NDArray[np.float64]:
     """Return an axis of the map."""
-    axis = np.asarray(values)
-    if axis.ndim != 1 or not axis.size or axis.dtype.kind not in "fiu":
-        raise ConfigError(f"programming_map: {name} must be a list of numbers, got {values!r}.")
+    axis = as_axis(values, f"programming_map: {name}")
     if not (np.isfinite(axis) & (axis >= low)).all():
         raise ConfigError(f"programming_map: {name} must be >= {low:g}, got {values!r}.")
-    return axis.astype(np.float64)
+    return axis
