@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError, ShapeError, StateError
+from rpusim.tiles.state import check_names
 
 __all__ = ["check_arrays"]
 
@@ -27,16 +28,7 @@ def check_arrays(now: Mapping[str, np.ndarray], given: Any, where: str) -> dict[
     where = f"{where}.load_state_dict"
     if not isinstance(given, Mapping):
         raise StateError(f"{where}: state must be a dict of arrays, got {given!r}.")
-    missing, unknown = sorted(set(now) - set(given)), sorted(set(given) - set(now))
-    if missing or unknown:
-        parts = [
-            f"{what}: {', '.join(names)}"
-            for what, names in (("missing", missing), ("unknown", unknown))
-            if names
-        ]
-        raise StateError(
-            f"{where}: the state is of another kind, or of other parameters; {'; '.join(parts)}."
-        )
+    check_names(now, given, f"{where}: the state is of another kind, or of other parameters")
     arrays = {name: np.asarray(given[name]) for name in now}
     for name, array in arrays.items():
         if array.shape != now[name].shape:

@@ -25,7 +25,7 @@ from rpusim.errors import (
     StateError,
 )
 
-__all__ = ["check_state", "load", "restore_tile", "save", "tile_state"]
+__all__ = ["check_names", "check_state", "load", "restore_tile", "save", "tile_state"]
 
 VERSION = 1
 #: arrays whose first axis is as long as there are devices, read-outs, or nothing
@@ -62,6 +62,18 @@ def _restore(tile: Any, state: Mapping[str, np.ndarray]) -> None:
     tile.stats.restore(state["ledger"])
 
 
+def check_names(now: Mapping[str, Any], state: Mapping[str, Any], problem: str) -> None:
+    """Raise, beginning with the `problem`, unless `state` has the names of `now`."""
+    missing, unknown = sorted(set(now) - set(state)), sorted(set(state) - set(now))
+    parts = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("missing", missing), ("unknown", unknown))
+        if names
+    ]
+    if parts:
+        raise StateError(f"{problem}; {'; '.join(parts)}.")
+
+
 def check_state(now: Mapping[str, Any], state: Mapping[str, Any], where: str) -> None:
     """Raise unless `state` has the names, shapes and types of the arrays `now`.
 
@@ -82,16 +94,7 @@ def check_state(now: Mapping[str, Any], state: Mapping[str, Any], where: str) ->
         raise StateError(
             f"{where}: the state has version {version}, this rpusim reads up to {VERSION}."
         )
-    missing, unknown = sorted(set(now) - set(state)), sorted(set(state) - set(now))
-    if missing or unknown:
-        parts = [
-            f"{what}: {', '.join(names)}"
-            for what, names in (("missing", missing), ("unknown", unknown))
-            if names
-        ]
-        raise StateError(
-            f"{where}.load_state_dict: the state is of another kind of tile; {'; '.join(parts)}."
-        )
+    check_names(now, state, f"{where}.load_state_dict: the state is of another kind of tile")
     for name, value in now.items():
         shape = np.shape(state[name])
         variable = name.rpartition(".")[2] in VARIABLE and len(shape) == value.ndim
