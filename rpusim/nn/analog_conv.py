@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ConfigError, ShapeError
-from rpusim.nn.checks import as_float32, as_size, check_shape
+from rpusim.nn.checks import as_float32, as_size, check_errors
 from rpusim.nn.linear import AnalogLinear
 from rpusim.nn.parameter import AnalogParameter
 from rpusim.nn.patches import Patches, as_images, as_maps, as_rows
@@ -101,7 +101,7 @@ class _AnalogConv(AnalogLinear):
         """Record patches with d, and gradients of digital parameters; return that of x."""
         images, batched, shape, kept = self.recall()
         d = as_float32(grad, f"{type(self).__name__}.backward: grad")
-        check_shape(d, shape if batched else shape[1:], self)
+        check_errors(d, shape if batched else shape[1:], self, self.weight.requires_grad)
         d = d.reshape(shape)
         g = np.empty(images.shape, np.float32) if input_grad else None
         for part, context in kept:

@@ -15,6 +15,7 @@ __all__ = [
     "as_number",
     "as_float32",
     "as_finite",
+    "check_errors",
     "check_shape",
     "not_finite",
 ]
@@ -75,6 +76,13 @@ def check_shape(array: np.ndarray, shape: tuple[int, ...], layer: Any) -> None:
             f"{type(layer).__name__}.backward: grad must have the shape of the output, {shape}, "
             f"got {array.shape}."
         )
+
+
+def check_errors(d: np.ndarray, shape: tuple[int, ...], layer: Any, learns: bool) -> None:
+    """Check a gradient that devices learn from: also finite, or an update would stop half-way."""
+    check_shape(d, shape, layer)
+    if learns and not np.isfinite(d).all():
+        raise not_finite(d, f"{type(layer).__name__}.backward: grad")
 
 
 def not_finite(array: np.ndarray, where: str) -> DataError:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ShapeError
 from rpusim.kernels.streams import Streams
-from rpusim.nn.checks import as_finite, as_float32, as_size, check_shape
+from rpusim.nn.checks import as_finite, as_float32, as_size, check_errors, check_shape
 from rpusim.nn.initial import TILE, child, uniform_fan_in
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileParameter
@@ -212,7 +212,7 @@ class AnalogLinear(Module):
         """Record (x, d) and gradients of digital parameters; return that of x, if wanted."""
         shape, context = self.recall()
         d = as_float32(grad, f"{type(self).__name__}.backward: grad")
-        check_shape(d, shape, self)
+        check_errors(d, shape, self, self.weight.requires_grad)
         gradients = self.tile.gradients(d, context, input_grad)
         if self.weight.requires_grad:
             self.weight.record(*gradients.pair)

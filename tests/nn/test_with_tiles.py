@@ -135,3 +135,28 @@ def test_the_summary_names_the_devices():
     text = network(PULSED).summary()
     assert "0     AnalogLinear  4 -> 8  SoftBoundsDevice          40" in text
     assert text.endswith("58 parameters, 48 analog and 10 digital")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("config", [EXACT, PULSED], ids=["exact", "pulsed"])
+def test_a_gradient_that_is_not_finite_is_refused_before_any_tile_learns(config, wrong):
+    one, two = (nn.AnalogLinear(4, 2, rpu_config=config, rng=seed) for seed in (1, 2))
+    model = nn.Sequential(nn.Concat(one, two))
+    before = [np.array(p) for p in model.parameters()]
+    d = np.ones_like(model(np.ones((3, 4))))
+    d[0, 3] = wrong  # an error signal of the second
+    with pytest.raises(rs.DataError, match=r"AnalogLinear\.backward: grad must be finite, got"):
+        model.backward(d)
+    assert all(map(np.array_equal, model.parameters(), before))
+    two.freeze()  # what does not learn passes it on, as digital layers do
+    model(np.ones((3, 4)))
+    model.backward(d)
+
+
+def test_a_gradient_of_kernels_that_is_not_finite_is_refused():
+    layer = nn.AnalogConv1d(1, 2, 3, rpu_config=PULSED, rng=1)
+    d = np.ones_like(layer(np.ones((2, 1, 5))))
+    d[1, 0, 2] = np.nan
+    with pytest.raises(rs.DataError, match=r"AnalogConv1d\.backward: grad must be finite"):
+        layer.backward(d, input_grad=False)
+    assert not layer.weight.pairs
