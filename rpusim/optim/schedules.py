@@ -62,6 +62,14 @@ class Schedule:
         self.count += 1
         self._apply()
 
+    def constants(self) -> dict[str, Any]:
+        """Return by name what must be the same when a run goes on from a file.
+
+        These are the public attributes that are not in the state; override it for others.
+        """
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {n: v for n, v in own.items() if n != "optimizer" and n not in self.state_dict()}
+
     def _apply(self) -> None:
         self.optimizer.lr = self.base_lr * self.factor(self.count)
 
@@ -264,6 +272,10 @@ class ReduceOnPlateau(Schedule):
         if self.waited > self.patience:
             self.reduced, self.waited = self.reduced + 1, 0
         super().step()
+
+    def constants(self) -> dict[str, Any]:
+        """Return what was given, without lowest value and counters."""
+        return {n: v for n, v in super().constants().items() if n not in ("waited", "reduced")}
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return count, rate, lowest value and counters as arrays."""

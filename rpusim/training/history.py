@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from rpusim.errors import DataError, StateError
 from rpusim.result import Result
+from rpusim.tiles.state import check_names
 
 __all__ = ["History", "Position"]
 
 #: Columns that no picture shows as a curve.
 BESIDE = ("epoch", "lr")
+#: Columns that `fit` writes itself, whose names no metric can have.
+RESERVED = (*BESIDE, "loss", "validation_loss")
 
 
 class History(Result):
@@ -120,11 +123,11 @@ class Position:
     ----------
     seed : int or None
         Of the order of the samples; None: taken from the file.
-    fixed : dict of str to int
-        Numbers that a file must agree with, by name.
+    fixed : dict of str to int or str
+        Numbers and texts that a file must agree with, by name.
     """
 
-    def __init__(self, seed: int | None, fixed: Mapping[str, int]) -> None:
+    def __init__(self, seed: int | None, fixed: Mapping[str, int | str]) -> None:
         self.seed, self.fixed = seed, dict(fixed)
         self.epoch, self.stopped = 0, False
 
@@ -141,11 +144,11 @@ class Position:
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state_dict` returned, if this run is the same."""
-        if set(state) != set(self.state_dict()):
-            raise StateError("the file was not written by fit.")
+        check_names(self.state_dict(), state, "the file was not written by this version of fit")
         for name, value in self.fixed.items():
-            if int(state[name]) != value:
-                raise StateError(f"{name} must be {int(state[name])}, as it was, got {value}.")
+            before = np.asarray(state[name]).tolist()
+            if before != value:
+                raise StateError(f"{name} must be {before}, as it was, got {value}.")
         words = state["seed"]
         seed = sum(int(word) << (32 * i) for i, word in enumerate(words)) if len(words) else None
         if seed is not None and self.seed not in (None, seed):

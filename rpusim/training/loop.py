@@ -17,6 +17,19 @@ from rpusim.kernels.streams import Streams
 from rpusim.optional import progress as progress_bar
 from rpusim.tiles import load, save
 from rpusim.tiles.arguments import as_rate, as_size
+from rpusim.training.arguments import (
+    as_data,
+    as_flag,
+    as_loss,
+    as_max_norm,
+    as_measure,
+    as_pair,
+    as_path,
+    check_calls,
+    check_objects,
+    kind_of,
+    pairs,
+)
 from rpusim.training.history import History, Position
 
 __all__ = ["fit"]
@@ -122,18 +135,24 @@ def fit(
     >>> bool(history["loss"][-1] < 1e-3 * history["loss"][0])
     True
     """
-    if not isinstance(model, nn.Module) or not hasattr(optimizer, "zero_grad"):
-        raise ConfigError(f"fit needs a model and its optimizer, got {model!r} and {optimizer!r}.")
+    metrics = {} if metrics is None else metrics
+    check_objects(model, optimizer, schedule)
+    check_calls(loss, metrics, callbacks)
     if schedule_every not in (EPOCH, STEP):
         raise ConfigError(f"fit: schedule_every must be 'epoch' or 'step', got {schedule_every!r}.")
     if metrics and validation is None:
         raise ConfigError("fit: metrics are evaluated on validation=(X, T), which is missing.")
+    data = as_data(data)
+    validation = None if validation is None else as_pair(validation, "fit: validation")
+    shuffle, max_norm = as_flag(shuffle, "fit: shuffle"), as_max_norm(max_norm)
+    progress = as_flag(progress, "fit: progress")
+    checkpoint, resume = as_path(checkpoint, "fit: checkpoint"), as_path(resume, "fit: resume")
     epochs, batch = as_size(epochs, "fit: epochs"), as_size(batch_size, "fit: batch_size")
     patience = None if patience is None else as_size(patience, "fit: patience")
     min_delta = as_rate(min_delta, "fit: min_delta")
     if monitor is None:
         monitor = "loss" if validation is None else "validation_loss"
-    columns = ["loss", *(["validation_loss", *(metrics or {})] if validation is not None else [])]
+    columns = ["loss", *(["validation_loss", *metrics] if validation is not None else [])]
     if monitor not in columns:
         raise ConfigError(f"fit: monitor must be one of {', '.join(columns)}, got {monitor!r}.")
 
@@ -144,6 +163,8 @@ def fit(
             "samples": -1 if callable(data) else len(data[0]),
             "shuffled": int(shuffle),
             "scheduled": 0 if schedule is None else 1 + (schedule_every == STEP),
+            "schedule": kind_of(schedule),
+            "max_norm": repr(max_norm),
         },
     )
     history = History(["epoch", "lr", *columns])
@@ -163,9 +184,10 @@ def fit(
                 break
             source = np.random.SeedSequence(run.seed, spawn_key=(run.epoch,))
             values = {"epoch": run.epoch + 1, "lr": optimizer.lr}
-            values["loss"] = each_step.epoch(_batches(data, batch, shuffle, source))
+            values["loss"] = each_step.epoch(_batches(data, batch, shuffle, source), run.epoch + 1)
             if validation is not None:
-                values |= _evaluate(model, loss, metrics or {}, validation, batch)
+                where = f"fit: validation of epoch {run.epoch + 1}"
+                values |= _evaluate(model, loss, metrics, validation, batch, where)
             history.append(values)
             run.epoch += 1
             if schedule is not None and schedule_every == EPOCH:
@@ -188,12 +210,13 @@ class _Step:
     max_norm: float | None
     schedule: Any
 
-    def epoch(self, batches: Iterable[tuple[Any, Any]]) -> float:
-        """Train on all batches; return the mean loss of the samples."""
+    def epoch(self, batches: Iterable[tuple[Any, Any]], number: int) -> float:
+        """Train on all batches of an epoch; return the mean loss of the samples."""
         self.model.train()
         total, samples = 0.0, 0
-        for x, t in batches:
-            value, grad = self.loss(self.model(x), t)
+        for step, (x, t) in enumerate(batches, 1):
+            y = self.model(x)
+            value, grad = _loss(self.loss, y, t, f"fit: epoch {number}, step {step}")
             self.model.backward(grad, input_grad=False)
             if self.max_norm is not None:
                 optim.clip_grad_norm(self.optimizer.parameters, self.max_norm)
@@ -206,9 +229,18 @@ class _Step:
         return total / samples
 
 
+def _loss(loss: Callable[[Any, Any], Any], y: Any, t: Any, where: str) -> tuple[float, Any]:
+    """Return loss and gradient, checked; errors about values say at which step they came."""
+    try:
+        result = loss(y, t)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    return as_loss(result, where)
+
+
 def _batches(data: Any, size: int, shuffle: bool, source: np.random.SeedSequence) -> Any:
     if callable(data):
-        return data(source)
+        return pairs(data(source))
     samples, targets = data
     return nn.batches(samples, targets, size, source, shuffle)
 
@@ -219,15 +251,17 @@ def _evaluate(
     metrics: Mapping[str, Callable[[Any, Any], float]],
     validation: Any,
     size: int,
+    where: str,
 ) -> dict[str, float]:
     """Return the means over samples of loss and metrics, in evaluation mode."""
     model.eval()
-    measures = {"validation_loss": lambda y, t: loss(y, t)[0], **metrics}
-    totals, (samples, targets) = dict.fromkeys(measures, 0.0), validation
+    samples, targets = validation
+    totals = dict.fromkeys(["validation_loss", *metrics], 0.0)
     for x, t in nn.batches(samples, targets, size, shuffle=False):
         y = model(x)
-        for name, measure in measures.items():
-            totals[name] += float(measure(y, t)) * len(x)
+        totals["validation_loss"] += _loss(loss, y, t, where)[0] * len(x)
+        for name, metric in metrics.items():
+            totals[name] += as_measure(metric(y, t), f"{where}: metric {name}") * len(x)
     return {name: total / len(samples) for name, total in totals.items()}
 
 
