@@ -230,7 +230,11 @@ def _response(given: argparse.Namespace) -> None:
     if given.plot:
         kind = type(curve.device).__name__
         title = kind if named.__name__ == kind else f"{named.__name__} ({kind})"
-        picture = portrait(curve, title, "; ".join(getattr(named, "source", ())))
+        if isinstance(curve.device, rs.PulsedDevice):
+            picture = portrait(curve, title, "; ".join(getattr(named, "source", ())))
+        else:  # a cell, which has no step of its own
+            picture = figure()
+            curve.plot(picture.subplots()).set_title(title)
         save_figure(picture, Path(given.plot), dpi=PRINT)
     rows = [("pulse", "mean weight", "std")]
     for n in np.linspace(0, curve.pulse[-1], 11).round().astype(int):

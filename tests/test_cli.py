@@ -231,6 +231,13 @@ def test_a_device_is_drawn_by_its_short_name_in_the_quality_of_print(tmp_path, c
         assert image.size[0] >= 7.2 * 300  # two columns of a paper
 
 
+def test_the_response_of_a_cell_is_drawn(tmp_path, capsys):
+    picture = tmp_path / "cell.png"
+    arguments = ["response", "Capacitor2", "--pulses", "5", "--devices", "4"]
+    assert cli.main([*arguments, "--plot", str(picture)]) == 0
+    assert picture.read_bytes().startswith(PNG)
+
+
 def test_what_takes_no_pulses_has_no_response(capsys):
     assert cli.main(["response", "FloatingPoint"]) == 2
     assert "FloatingPointDevice takes no pulses" in capsys.readouterr().err

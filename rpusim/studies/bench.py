@@ -12,10 +12,10 @@ from rpusim.devices import PulsedDevice
 from rpusim.devices.exact import ExactLaw
 from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, StateError
 from rpusim.pulses import UpdateParameters
-from rpusim.tiles import AnalogTile, FloatingPointRPUConfig
+from rpusim.tiles import AnalogTile, CompoundDevice, FloatingPointRPUConfig
 from rpusim.tiles.settings import as_config
 
-__all__ = ["Bench", "as_count", "pulsed_device"]
+__all__ = ["Bench", "CellBench", "as_count", "bench_of", "pulsed_device"]
 
 ONE_PULSE = UpdateParameters(desired_bl=1, update_management=False, update_bl_management=False)
 CERTAIN = 4.0  # granularities: both lines would fire with probability 2, so they do
@@ -54,7 +54,8 @@ class Bench:
     def __init__(
         self, study: str, given: Any, devices: int, rng: Any = None, copies: int = 1
     ) -> None:
-        self._study, self.device = study, pulsed_device(given, study)
+        self._study = study
+        self.device: Any = pulsed_device(given, study)
         devices, copies = as_count(devices, f"{study}: devices"), as_count(copies, "copies")
         tile = self._tile(1, devices, rng)
         planes = {name: tile.crossbar.plane(name) for name in self.device.planes()}
@@ -84,6 +85,11 @@ class Bench:
             return AnalogTile(rows, cols, config, rng=rng)
 
     @property
+    def states(self) -> float:
+        """How many steps cross the range."""
+        return self.device.num_states
+
+    @property
     def weights(self) -> NDArray[np.float32]:
         """What is seen of the devices, of shape (copies, devices)."""
         return self._pulser.get_weights(apply_weight_scaling=False)[0]
@@ -97,7 +103,8 @@ class Bench:
             if np.all((w >= self.low) & (w <= self.high)):  # but for a rounding error, maybe
                 warnings.simplefilter("ignore", ClippedWeightsWarning)
             shape = (self._pulser.out_size, self._pulser.in_size)
-            self._pulser.set_weights(np.broadcast_to(w, shape), apply_weight_scaling=False)
+            held = np.broadcast_to(w, self.weights.shape).reshape(shape)
+            self._pulser.set_weights(held, apply_weight_scaling=False)
 
     def pulse(self, rows: ArrayLike, cols: ArrayLike = 1.0) -> None:
         """Send every device one pulse after another.
@@ -122,10 +129,52 @@ class Bench:
             )
 
 
+class CellBench(Bench):
+    """Cells of several devices, in one column, that get one update at a time.
+
+    Every update is one vector pair worth a mean step of the cell, at most one pulse to a device.
+    What else a cell does with updates, transfers and refreshes among them, it does here too.
+    """
+
+    def __init__(self, study: str, cell: CompoundDevice, cells: int, rng: Any = None) -> None:
+        self._study, self.device = study, cell
+        tile = self._pulser = self._tile(as_count(cells, f"{study}: devices"), 1, rng)
+        self.low, self.high = (bound[:, 0] for bound in tile.weight_range())
+        self.seed = tile.seed
+
+    @property
+    def states(self) -> float:
+        """How many steps cross the range."""
+        return float((self.high - self.low).mean(dtype=float) / self._pulser.weight_granularity)
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """What is seen of the cells, of shape (1, cells)."""
+        return super().weights.T
+
+    def pulse(self, rows: ArrayLike, cols: ArrayLike = 1.0) -> None:
+        """Send every cell one update after another; `rows` are +1 up or -1 down."""
+        x = -np.broadcast_to(np.asarray(cols, np.float32), (np.size(rows), 1))
+        d = np.repeat(np.reshape(np.asarray(rows, np.float32), (-1, 1)), self.low.size, axis=1)
+        self._pulser.update(x, d, learning_rate=self._pulser.weight_granularity)
+
+
+def bench_of(study: str, given: Any, devices: int, rng: Any = None) -> Bench:
+    """Return a bench for a device or a cell, or for that of a configuration."""
+    device = as_config(given, study).device
+    if isinstance(device, CompoundDevice):
+        return CellBench(study, device, devices, rng)
+    return Bench(study, given, devices, rng)
+
+
 def pulsed_device(given: Any, study: str) -> PulsedDevice:
     """Return the pulsed device of a device or configuration, or raise `ConfigError`."""
     config = as_config(given, study)
     device = config.device
+    if isinstance(device, CompoundDevice):
+        raise ConfigError(
+            f"{study}: {type(device).__name__} is several devices: give it each by itself."
+        )
     if isinstance(config, FloatingPointRPUConfig) or not isinstance(device, PulsedDevice):
         raise ConfigError(f"{study}: {type(device).__name__} takes no pulses.")
     return device

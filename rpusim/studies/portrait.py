@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rpusim.devices import PulsedDevice
 from rpusim.devices.exact import ExactLaw
 from rpusim.devices.population import references
-from rpusim.studies.bench import Bench
+from rpusim.studies.bench import Bench, pulsed_device
 from rpusim.studies.pictures import BAND, DARK, DIRECTIONS, draw_response, figure, tidy
 from rpusim.studies.response import Response
 from rpusim.studies.scatter import deviation, moments
@@ -52,7 +52,10 @@ def portrait(curve: Response, title: str = "", source: str = "") -> Any:
     ------
     MissingPackage
         If matplotlib is not installed.
+    ConfigError
+        If the curve is that of a cell of several devices.
     """
+    pulsed_device(curve.device, "portrait")
     fig = figure(10.0, 4.8)
     left, right = fig.subplots(1, 2)
     draw_response(curve, left)

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpusim.devices import PulsedDevice
 from rpusim.errors import ConfigError, DataError
-from rpusim.studies.bench import Bench
+from rpusim.studies.bench import Bench, bench_of
 from rpusim.studies.optional import progress
 from rpusim.studies.pictures import draw_response
 from rpusim.studies.result import Result
@@ -29,7 +28,7 @@ class Response(Result):
 
     Attributes
     ----------
-    device : PulsedDevice
+    device : PulsedDevice or CompoundDevice
         The device.
     pulse : ndarray of shape (pulses + 1,)
         Number of the pulse, 0 for the start.
@@ -45,7 +44,7 @@ class Response(Result):
         As `rng`, it makes the same response again.
     """
 
-    device: PulsedDevice
+    device: Any
     pulse: NDArray[np.int64]
     direction: NDArray[np.int64]
     mean: NDArray[np.float64]
@@ -73,12 +72,13 @@ def response(
     """Send the same pulses to many devices and record their weights.
 
     Each device receives exactly one pulse at a time. Decay, diffusion and drift, which take steps
-    or time, do not act.
+    or time, do not act. A cell of several devices receives one update at a time that is worth a
+    mean step, and does with it what it does in training: it transfers, refreshes, ...
 
     Parameters
     ----------
-    device_or_config : PulsedDevice or RPUConfig
-        The device, or a configuration that holds it.
+    device_or_config : PulsedDevice, CompoundDevice or RPUConfig
+        The device or cell, or a configuration that holds it.
     pulses : int or array_like of +1 and -1, optional
         Their directions; a number n means n up, then n down. Default: the device's number of
         states, at most 2000.
@@ -107,8 +107,8 @@ def response(
     >>> curve.pulse[-1], round(float(curve.mean[20]), 2)
     (np.int64(40), 0.2)
     """
-    bench = Bench("response", device_or_config, devices, rng)
-    signs = _directions(pulses, bench.device)
+    bench = bench_of("response", device_or_config, devices, rng)
+    signs = _directions(pulses, bench)
     bench.start(start, bench.low)
     mean, std = np.empty((2, signs.size + 1))
     kept = _room_for_traces(signs.size + 1, min(_whole(traces), bench.low.size))
@@ -131,10 +131,10 @@ def response(
     )
 
 
-def _directions(pulses: Any, device: PulsedDevice) -> NDArray[np.int64]:
+def _directions(pulses: Any, bench: Bench) -> NDArray[np.int64]:
     """Return the sign of each pulse."""
     if pulses is None:
-        pulses = min(max(math.ceil(device.num_states), 1), MOST_PULSES)
+        pulses = min(max(math.ceil(bench.states), 1), MOST_PULSES)
     array = np.asarray(pulses)
     if array.dtype.kind not in "iuf":
         raise DataError(f"response: pulses must be a number or an array of +-1, got {pulses!r}.")

@@ -42,7 +42,8 @@ def restore(grid: Any, state: Arrays) -> None:
 
 def _restore(grid: Any, state: Arrays) -> None:
     for name, tile in grid.named_tiles().items():
-        tile.load_state_dict({part: state[f"{name}.{part}"] for part in tile.state_dict()})
+        parts = {part: f"{name}.{part}" for part in tile.state_dict()}
+        tile.load_state_dict({part: state[key] for part, key in parts.items() if key in state})
     grid._streams.restore(state)
     if grid.bias is not None:
         grid.bias[:] = state["bias"]

@@ -38,9 +38,16 @@ def tile_state(tile: Any) -> dict[str, np.ndarray]:
     state |= tile._streams.state()
     state |= tile._mapping.state()
     state |= tile._extra_state()
-    state["ledger"] = tile.stats.state()
-    state["version"] = np.array(VERSION)
+    state |= {"ledger": tile.stats.state(), "version": np.array(VERSION)}
+    state["device"] = np.array(list(_device_name(tile.rpu_config.device).encode()), np.uint8)
     return state
+
+
+def _device_name(device: Any) -> str:
+    """Return the class of a device, and of its parts: 'VectorUnitCell(ExpStepDevice, ...)'."""
+    parts = getattr(device, "unit_cell_devices", None) or [getattr(device, "device", None)]
+    names = [_device_name(part) for part in parts if isinstance(part, Config)]
+    return type(device).__name__ + (f"({', '.join(names)})" if names else "")
 
 
 def restore_tile(tile: Any, state: Mapping[str, np.ndarray]) -> None:
@@ -94,7 +101,13 @@ def check_state(now: Mapping[str, Any], state: Mapping[str, Any], where: str) ->
         raise StateError(
             f"{where}: the state has version {version}, this rpusim reads up to {VERSION}."
         )
+    devices = [name for name in now if name.rpartition(".")[2] == "device"]
+    state = {**{name: now[name] for name in devices}, **state}  # older states do not name them
     check_names(now, state, f"{where}.load_state_dict: the state is of another kind of tile")
+    for name in devices:
+        mine, theirs = (bytes(np.asarray(s[name])).decode(errors="replace") for s in (now, state))
+        if mine != theirs:
+            raise StateError(f"{where}.load_state_dict: {name} must be {mine}, got {theirs}.")
     for name, value in now.items():
         shape = np.shape(state[name])
         variable = name.rpartition(".")[2] in VARIABLE and len(shape) == value.ndim

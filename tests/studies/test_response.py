@@ -1,3 +1,4 @@
+import re
 import sys
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 import rpusim as rs
 from rpusim import presets
-from rpusim.studies import MissingPackage, Response, response
+from rpusim.studies import MissingPackage, Response, portrait, response
 
 SAME = dict(
     dw_min_dtod=0.0, up_down_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0, w_max=1.0, w_min=-1.0
@@ -18,6 +19,13 @@ def test_constant_steps_make_a_straight_ramp_up_and_down():
     n = np.concatenate([np.arange(31), np.arange(29, -1, -1)])
     np.testing.assert_allclose(curve.mean, 0.1 + 0.01 * n, atol=1e-6)
     np.testing.assert_allclose(curve.std, 0.0, atol=1e-7)
+
+
+def test_as_many_pulses_down_as_up_miss_the_start_by_the_asymmetry():
+    device = rs.ConstantStepDevice(dw_min=0.01, up_down=0.3, **QUIET)
+    curve = response(device, pulses=20, devices=3, start=0.0)
+    assert curve.mean[20] == pytest.approx(20 * 0.01, abs=1e-6)
+    assert curve.mean[40] == pytest.approx(20 * 0.01 * 0.3, abs=1e-6)
 
 
 def test_soft_bounds_lead_up_pulses_exponentially_to_the_bound():
@@ -37,6 +45,45 @@ def test_devices_differ_in_their_steps_as_configured():
     device = rs.ConstantStepDevice(dw_min=0.001, **{**QUIET, "dw_min_dtod": 0.2})
     curve = response(device, pulses=[1] * 50, devices=4000, start=0.0, rng=1)
     assert abs(curve.std[50] / 0.05 - 0.2) < 5 * 0.2 / np.sqrt(2 * 4000)
+
+
+PULSED = [
+    name
+    for name in presets.preset_names()
+    if isinstance(
+        getattr(getattr(presets, name)(), "device", getattr(presets, name)()),
+        rs.PulsedDevice | rs.CompoundDevice,
+    )
+]
+
+
+@pytest.mark.parametrize("name", PULSED)
+def test_every_preset_that_takes_pulses_has_a_response(name):
+    curve = response(getattr(presets, name)(), pulses=40, devices=20, rng=1)
+    assert curve.traces.shape == (81, 5)
+    assert np.isfinite(curve.mean).all()
+    if not re.match("TikiTaka|TTv2|Chopped|AGAD", name):  # 40 updates change little on the last
+        assert curve.mean[40] > curve.mean[0]
+
+
+def test_a_cell_moves_by_its_mean_step():
+    steps = [rs.ConstantStepDevice(dw_min=step, **QUIET) for step in (0.01, 0.03)]
+    cell = rs.VectorUnitCell(steps, gamma_vec=[1.0, 1.0])
+    curve = response(cell, pulses=20, devices=4, start=[0.0, 0.1, 0.2, -0.3], traces=4)
+    n = np.concatenate([np.arange(21), np.arange(19, -1, -1)])
+    expected = np.add.outer(0.04 * n, [0.0, 0.1, 0.2, -0.3])
+    np.testing.assert_allclose(curve.traces, expected, atol=1e-5)
+
+
+def test_what_a_fast_device_learns_arrives_on_the_slow_one():
+    soft = rs.SoftBoundsDevice(dw_min=0.01, **QUIET)
+    cell = rs.TransferCompound([soft, soft], gamma=0.0, transfer_every=1.0, units_in_mbatch=False)
+    config = rs.RPUConfig(device=cell)
+    curve = response(config, pulses=[1] * 200, devices=5, start=0.0)
+    assert curve.mean[200] > 0.1
+    with pytest.raises(rs.ConfigError, match="portrait: TransferCompound is several devices"):
+        portrait(curve)
+    assert response(config, devices=5).pulse[-1] == 2 * 200  # a range of 2 in steps of 0.01
 
 
 def test_by_default_devices_start_at_their_own_lower_bounds_and_cross_their_range():
@@ -106,6 +153,7 @@ def test_steps_larger_than_one_are_pulsed_too():
     [
         ((rs.IdealDevice(),), "response: IdealDevice takes no pulses"),
         ((presets.FloatingPoint(),), "response: FloatingPointDevice takes no pulses"),
+        ((rs.VectorUnitCell([rs.SoftBoundsDevice()] * 2), 0), "pulses must be a positive integer"),
         ((rs.SoftBoundsDevice(), 0), "pulses must be a positive integer, got 0"),
         ((rs.SoftBoundsDevice(), 2.5), "pulses must be a positive integer, got 2.5"),
         ((rs.SoftBoundsDevice(), [1, 2]), "a list of \\+1 and -1"),

@@ -18,6 +18,7 @@ D = np.float32([[0.3, -0.2], [1.0, 0.5], [-0.7, 0.1], [0.2, 0.4]])
 MAPPINGS = {
     "bare": {},
     "omega": dict(weight_scaling_omega=0.6),
+    "full range": dict(weight_scaling_omega=1.0, weight_scaling_columnwise=True),
     "columnwise": dict(weight_scaling_omega=0.6, weight_scaling_columnwise=True),
     "compensated": dict(
         weight_scaling_omega=0.6,
@@ -60,7 +61,7 @@ def logical(tile):
 @pytest.mark.parametrize("name", MAPPINGS)
 @pytest.mark.parametrize("analog", [False, True])
 @pytest.mark.parametrize("learned", [False, True])
-@pytest.mark.parametrize("r", [None, 0.5, 4.0])
+@pytest.mark.parametrize("r", [None, 0.5, 1.0, 2.0, 4.0])
 def test_a_tile_computes_what_its_equation_says(name, analog, learned, r):
     mapping = MAPPINGS[name] | (LEARNED if learned else {}) | dict(digital_bias=not analog)
     tile = tile_of(mapping, r, bias=True)
@@ -85,7 +86,7 @@ def test_an_analog_bias_does_not_grow_with_the_input_range():
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", MAPPINGS)
-@pytest.mark.parametrize("r", [None, 0.5, 4.0])
+@pytest.mark.parametrize("r", [None, 0.5, 1.0, 2.0, 4.0])
 @pytest.mark.parametrize("way", ["update", "gradients"])
 def test_a_logical_step_owes_nothing_to_scales_and_range(mode, name, r, way):
     tile = tile_of(MAPPINGS[name], r, mode=mode)
@@ -100,7 +101,7 @@ def test_a_logical_step_owes_nothing_to_scales_and_range(mode, name, r, way):
     assert np.abs(logical(tile) - before - change).max() <= ROUNDING
 
 
-@pytest.mark.parametrize("r", [None, 0.5, 4.0])
+@pytest.mark.parametrize("r", [None, 0.5, 1.0, 2.0, 4.0])
 @pytest.mark.parametrize("name", MAPPINGS)
 def test_a_logical_step_of_an_analog_bias_is_the_sum_of_errors(name, r):
     tile = tile_of(MAPPINGS[name] | dict(digital_bias=False), r, bias=True)

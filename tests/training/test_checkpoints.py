@@ -1,5 +1,7 @@
 """Model and optimizer in one file continue bit for bit, at every state and for every algorithm."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,10 @@ DEVICES = {
     "chopped": rs.ChoppedTransferCompound(PAIR, transfer_every=3.0, in_chop_prob=0.3),
     "dynamic": rs.DynamicTransferCompound(PAIR, transfer_every=3.0, in_chop_prob=0.3),
     "mixed precision": rs.MixedPrecisionCompound(SOFT),
+    "integer mixed precision": rs.IntegerMixedPrecisionCompound(SOFT),
     "residual": rs.ResidualTransferCompound(PAIR),
+    "many tiles": rs.MultiTileResidualCompound([SOFT] * 3),
+    "e-rider": rs.ERiderTransferCompound(PAIR),
 }
 AWARE = {"type": "ADD_NORMAL", "std_dev": 0.05}
 CONFIGS = {name: rs.RPUConfig(device=device) for name, device in DEVICES.items()} | {
@@ -108,3 +113,32 @@ def test_another_device_is_refused_by_name_and_changes_nothing(tmp_path):
     with pytest.raises(StateError, match=r"model: Sequential\.load_state_dict: 0\.tile: .*missing"):
         rs.load(tmp_path / "run.npz", into=others)
     assert_same(state_of(others), before)
+
+
+@pytest.mark.parametrize(
+    ("held", "own", "message"),
+    [
+        (rs.SoftBoundsDevice(), rs.LinearStepDevice(), "LinearStepDevice, got SoftBoundsDevice"),
+        (rs.TransferCompound(PAIR), rs.ResidualTransferCompound(PAIR), "got TransferCompound"),
+        (
+            rs.VectorUnitCell(PAIR),
+            rs.VectorUnitCell([SOFT, rs.LinearStepDevice()]),
+            r"got VectorUnitCell\(SoftBoundsDevice, SoftBoundsDevice\)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("limits", [{}, {"max_input_size": 3}], ids=["tile", "grid"])
+def test_devices_of_equal_arrays_are_told_apart(held, own, message, limits, tmp_path):
+    first, other = (
+        nn.AnalogLinear(5, 4, rpu_config=rs.RPUConfig(device=device, mapping=limits), rng=1)
+        for device in (held, own)
+    )
+    rs.save(tmp_path / "model.npz", first)
+    before = other.state_dict()
+    with pytest.raises(StateError, match=rf"device must be .*{message}"):
+        rs.load(tmp_path / "model.npz", into=other)
+    assert_same(other.state_dict(), before)
+    older = {n: a for n, a in first.state_dict().items() if not n.endswith(".device")}
+    twin = copy.deepcopy(first)
+    twin.load_state_dict(older)  # as written before devices were named
+    assert_same(twin.state_dict(), first.state_dict())
