@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpusim.arrays import real_array
 from rpusim.errors import ConfigError, ShapeError
 from rpusim.nn.checks import as_float32, as_size, check_errors
 from rpusim.nn.linear import AnalogLinear
@@ -127,7 +128,7 @@ class _AnalogConv(AnalogLinear):
 
     def set_weights(self, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Any:
         """Write the weight, of the kernel's shape or as a matrix, and bias to the tile."""
-        w = np.asarray(weight)
+        w = real_array(weight, f"{type(self).__name__}.set_weights: weight")
         matrix = (self.out_features, self.in_features)
         if w.shape not in (self._shape, matrix):
             raise ShapeError(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpusim.arrays import any_array
 from rpusim.errors import ConfigError, ShapeError
 from rpusim.nn.checks import as_float32, as_size
 
@@ -57,7 +58,7 @@ def batches(
     array([10, 20])
     array([30])
     """
-    samples, targets = as_float32(X, "batches: X"), np.asarray(T)
+    samples, targets = as_float32(X, "batches: X"), any_array(T, "batches: T")
     if samples.ndim == 0 or targets.ndim == 0 or len(samples) != len(targets) or not len(samples):
         raise ShapeError(
             "batches: X and T must hold equally many samples, at least one, got shapes "

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpusim.arrays import any_array
 from rpusim.errors import ConfigError, ShapeError
 from rpusim.nn.checks import as_float32, check_shape
 from rpusim.nn.containers import Sequential
@@ -98,7 +99,8 @@ class Concat(Module):
 
     def forward(self, x: ArrayLike) -> Float:
         """Return y."""
-        parts = [branch(np.asarray(x)) for branch in self.branches]
+        given = any_array(x, "Concat.forward: x")
+        parts = [branch(given) for branch in self.branches]
         try:
             y = np.concatenate(parts, axis=self.axis)
         except ValueError:

@@ -1,4 +1,4 @@
-"""What layers, losses and batches accept: sizes, real numbers, finite values of one shape."""
+"""What layers, losses and batches accept: sizes, flags, numbers, finite values of one shape."""
 
 import math
 import numbers
@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpusim.arrays import real_array
 from rpusim.errors import ConfigError, DataError, ShapeError
 
 __all__ = [
     "as_size",
     "as_sizes",
     "as_number",
+    "as_flag",
     "as_float32",
     "as_finite",
     "check_errors",
@@ -49,14 +51,16 @@ def as_number(value: Any, where: str, highest: float = math.inf, *, or_less: boo
     return number
 
 
+def as_flag(value: Any, where: str) -> bool:
+    """Return `value` if it is True or False, else raise `ConfigError` naming `where`."""
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{where} must be True or False, got {value!r}.")
+    return bool(value)
+
+
 def as_float32(values: ArrayLike, where: str) -> NDArray[np.float32]:
     """Return `values` as a float32 array, the same if it is one; refuse what has no real value."""
-    array = np.asarray(values)
-    if array.dtype == np.float32:
-        return array
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{where} must hold real numbers, got {array.dtype}.")
-    return array.astype(np.float32)
+    return real_array(values, where).astype(np.float32, copy=False)
 
 
 def as_finite(values: ArrayLike, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:

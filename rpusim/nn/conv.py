@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ConfigError, ShapeError
 from rpusim.kernels.streams import Streams
-from rpusim.nn.checks import as_finite, as_float32, as_size, check_shape
+from rpusim.nn.checks import as_finite, as_flag, as_float32, as_size, check_shape
 from rpusim.nn.initial import uniform_fan_in
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import Parameter
@@ -49,6 +49,7 @@ class _Conv(Module):
                 f"{where}.groups must divide in_channels, {in_channels}, and out_channels, "
                 f"{out_channels}; got {groups}."
             )
+        bias = as_flag(bias, f"{where}.bias")
         self.seed: int = Streams(rng).seed
         fan_in = self.in_channels // self.groups * self.patches.per_channel
         w, b = uniform_fan_in(self.seed, self.out_channels, fan_in, bias)

@@ -74,7 +74,10 @@ def convert_to_analog(
     ['AnalogLinear', 'ReLU', 'Linear']
     """
     seed = Streams(rng).seed
-    rebuild = Rebuild("convert_to_analog", model, exclude, select, on_unsupported, config_for)
+    flags = {"inplace": inplace, "report": report}
+    rebuild = Rebuild(
+        "convert_to_analog", model, exclude, select, on_unsupported, config_for, **flags
+    )
     owners = rebuild.shared_parameters()
 
     def look(layer: Module) -> Conversion | str | None:
@@ -136,7 +139,9 @@ def convert_to_digital(
     -------
     Module, or (Module, ConversionReport) with ``report=True``
     """
-    rebuild = Rebuild("convert_to_digital", model, exclude, select, on_unsupported)
+    flags = {"inplace": inplace, "report": report}
+    flags |= {"realistic": realistic, "from_devices": from_devices}
+    rebuild = Rebuild("convert_to_digital", model, exclude, select, on_unsupported, **flags)
 
     def make(entry: Conversion, name: str, layer: Any) -> tuple[Module, str]:
         ranges = [f"{value[0]:.3g}" for value in input_ranges(layer).values()]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ClippedWeightsWarning, ConfigError, RpusimError, warn_caller
+from rpusim.nn.checks import as_flag
 from rpusim.nn.conversion_registry import Conversion, digital_counterpart
 from rpusim.nn.conversion_report import ConversionReport, LayerConversion
 from rpusim.nn.module import Module
@@ -32,6 +33,8 @@ class Rebuild:
         Is not changed before `result`.
     exclude, select, on_unsupported, config_for
         As `rpusim.nn.conversion.convert_to_analog` takes them.
+    **flags : bool
+        Others of the function's arguments, by name, which must be True or False.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Rebuild:
         select: Any,
         on_unsupported: str,
         config_for: Any = None,
+        **flags: bool,
     ):
         if not isinstance(model, Module):
             raise ConfigError(f"{where}: model must be a Module, got {type(model).__name__}.")
@@ -53,6 +57,8 @@ class Rebuild:
             raise ConfigError(
                 f"{where}: config_for must be a function of name and layer, got {config_for!r}."
             )
+        for name, value in flags.items():
+            as_flag(value, f"{where}: {name}")
         self.where, self.model, self.names = where, model, all_names(model)
         self._excluded = matcher(exclude, self.names, f"{where}: exclude")
         self._selected: Callable[[Module], bool] = lambda layer: True

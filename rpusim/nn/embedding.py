@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpusim.arrays import any_array
 from rpusim.errors import DataError, ShapeError
 from rpusim.kernels.streams import Streams
 from rpusim.nn.checks import as_finite, as_float32, as_size, check_shape
@@ -71,7 +72,7 @@ class Embedding(Module):
             self.weight.accumulate(total)
 
     def _checked(self, x: ArrayLike) -> NDArray[np.int64]:
-        given = np.asarray(x)
+        given = any_array(x, "Embedding.forward: x")
         if given.dtype.kind not in "iuf":
             raise DataError(f"Embedding.forward: x must be whole numbers, got {given.dtype}.")
         if given.size and not 0 <= given.min() <= given.max() <= self.num - 1:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpusim.arrays import real_array
 from rpusim.errors import ConfigError, ShapeError
 from rpusim.kernels.streams import Streams
 from rpusim.nn.analog_conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
@@ -116,8 +117,11 @@ class GroupedAnalogConv(Module):
 
     def set_weights(self, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Any:
         """Write weight and bias of all groups; see `AnalogConv1d`."""
-        weights = np.split(np.asarray(weight), len(self.groups))
-        biases = [None] * len(weights) if bias is None else np.split(np.asarray(bias), len(weights))
+        where, count = f"{type(self).__name__}.set_weights", len(self.groups)
+        weights = np.split(real_array(weight, f"{where}: weight"), count)
+        biases: list[Any] = [None] * count
+        if bias is not None:
+            biases = np.split(real_array(bias, f"{where}: bias"), count)
         groups = zip(self.groups, weights, biases, strict=True)
         return sum(group.set_weights(w, b, **options) for group, w, b in groups)
 

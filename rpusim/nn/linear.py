@@ -11,7 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ShapeError
 from rpusim.kernels.streams import Streams
-from rpusim.nn.checks import as_finite, as_float32, as_size, check_errors, check_shape
+from rpusim.nn.checks import (
+    as_finite,
+    as_flag,
+    as_float32,
+    as_size,
+    check_errors,
+    check_shape,
+)
 from rpusim.nn.initial import TILE, child, uniform_fan_in
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import AnalogBias, AnalogParameter, Parameter, TileParameter
@@ -57,6 +64,7 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: Any = None):
         self.in_features = as_size(in_features, "Linear.in_features")
         self.out_features = as_size(out_features, "Linear.out_features")
+        bias = as_flag(bias, f"{type(self).__name__}.bias")
         self.seed: int = Streams(rng).seed
         w, b = uniform_fan_in(self.seed, self.out_features, self.in_features, bias)
         self.weight = Parameter(w)
@@ -172,6 +180,7 @@ class AnalogLinear(Module):
         where = type(self).__name__
         self.in_features = as_size(in_features, f"{where}.in_features")
         self.out_features = as_size(out_features, f"{where}.out_features")
+        bias = as_flag(bias, f"{where}.bias")
         self.seed: int = Streams(rng).seed
         self.tile = self._build(
             self.out_features,

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpusim.arrays import any_array
 from rpusim.errors import DataError, ShapeError
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.softmax import cross_entropy_rows
@@ -195,7 +196,7 @@ def _rows_and_labels(
     scores: ArrayLike, labels: ArrayLike, scores_name: str, labels_name: str
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the scores as rows of shape (batch, classes), and the labels as int64."""
-    s, t = as_float32(scores, scores_name), np.asarray(labels)
+    s, t = as_float32(scores, scores_name), any_array(labels, labels_name)
     if s.ndim == 0 or not s.size:
         raise ShapeError(f"{scores_name} must have shape (..., classes), got {s.shape}.")
     if t.shape != s.shape[:-1]:

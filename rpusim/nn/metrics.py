@@ -6,6 +6,7 @@ import numbers
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rpusim.arrays import any_array
 from rpusim.errors import DataError, ShapeError
 from rpusim.nn.checks import as_float32, not_finite
 
@@ -39,7 +40,7 @@ def accuracy(logits: ArrayLike, labels: ArrayLike) -> float:
     >>> accuracy([[0.1, 0.9], [0.8, 0.2]], [1, 1])
     0.5
     """
-    z, t = as_float32(logits, "accuracy: logits"), np.asarray(labels)
+    z, t = as_float32(logits, "accuracy: logits"), any_array(labels, "accuracy: labels")
     if z.ndim == 0 or not z.size or t.shape != z.shape[:-1]:
         raise ShapeError(
             "accuracy: logits must have shape (..., classes), and labels (...), got "

@@ -93,9 +93,11 @@ def load_mnist(folder: str | os.PathLike[str], flat: bool = True) -> Dataset:
     MissingFile
         If one of the files is not there.
     DataError
-        If a file is damaged, or images and labels are not as many.
+        If a file is damaged or has no images, images and labels are not as many, or the images to
+        train and to test with are not of one size.
     """
     found = {part: read_idx(_mnist_file(Path(folder), name)) for part, name in MNIST.items()}
+    sizes = [found[part].shape[1:] for part in ("train_x", "test_x")]
     for part in ("train", "test"):
         x, t = found[f"{part}_x"], found[f"{part}_t"]
         if x.ndim != 3 or t.ndim != 1 or len(x) != len(t) or {x.dtype.kind, t.dtype.kind} != {"u"}:
@@ -104,9 +106,19 @@ def load_mnist(folder: str | os.PathLike[str], flat: bool = True) -> Dataset:
                 f"(n, rows, columns) and n labels of bytes, got {x.shape} {x.dtype} and {t.shape} "
                 f"{t.dtype}."
             )
+        if not x.size:
+            raise DataError(
+                f"load_mnist: {MNIST[f'{part}_x']} must hold at least one image of at least one "
+                f"pixel, got {x.shape}."
+            )
         shape = (len(x), -1) if flat else (len(x), 1, *x.shape[1:])
         found[f"{part}_x"] = (x / np.float32(255.0)).astype(np.float32).reshape(shape)
         found[f"{part}_t"] = t.astype(np.int64)
+    if sizes[0] != sizes[1]:
+        raise DataError(
+            "load_mnist: images to train and to test with must have the same rows and columns, got "
+            f"{sizes[0]} and {sizes[1]}."
+        )
     return Dataset(**found)
 
 

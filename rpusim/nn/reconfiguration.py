@@ -55,7 +55,8 @@ def replace_config(
     StateError
         If devices are programmed, whose errors no new tile has, or if an update waits for a step.
     """
-    rebuild = Rebuild("replace_config", model, exclude, select, on_unsupported, config_for)
+    flags = {"inplace": inplace, "report": report}
+    rebuild = Rebuild("replace_config", model, exclude, select, on_unsupported, config_for, **flags)
 
     def make(entry: Conversion, name: str, layer: Any) -> tuple[Module, str]:
         where = f"replace_config: {name or type(layer).__name__}"
@@ -113,7 +114,8 @@ def to_inference(
     Module, or (Module, ConversionReport) with ``report=True``
     """
     seed = Streams(rng).seed
-    rebuild = Rebuild("to_inference", model, exclude, select, on_unsupported, config_for)
+    flags = {"inplace": inplace, "report": report, "in_place": in_place}
+    rebuild = Rebuild("to_inference", model, exclude, select, on_unsupported, config_for, **flags)
     default = InferenceRPUConfig() if rpu_config is None else rpu_config
 
     def make(entry: Conversion, name: str, layer: Any) -> tuple[Module, str]:

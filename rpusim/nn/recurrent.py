@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rpusim.errors import ConfigError
+from rpusim.nn.checks import as_flag
 from rpusim.nn.recurrent_cell import Cell
 from rpusim.nn.recurrent_cells import AnalogCell, DigitalCell
 from rpusim.nn.recurrent_layer import Recurrent
@@ -72,6 +73,7 @@ class RNN(Recurrent):
         rng: Any = None,
     ):
         _check_cell("RNN", cell, DigitalCell, "LSTMCell", "analog cells AnalogRNN")
+        bias, xavier = as_flag(bias, "RNN.bias"), as_flag(xavier, "RNN.xavier")
 
         def make(inputs: int, seed: Any) -> Cell:
             return cell(inputs, hidden_size, bias, xavier=xavier, rng=seed)
@@ -141,6 +143,7 @@ class AnalogRNN(Recurrent):
         backend: str = "cpu",
     ):
         _check_cell("AnalogRNN", cell, AnalogCell, "AnalogLSTMCell", "digital cells RNN")
+        bias, xavier = as_flag(bias, "AnalogRNN.bias"), as_flag(xavier, "AnalogRNN.xavier")
 
         def make(inputs: int, seed: Any) -> Cell:
             options = {"xavier": xavier, "rng": seed, "backend": backend}

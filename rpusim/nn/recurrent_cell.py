@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ShapeError
 from rpusim.kernels.streams import Streams
-from rpusim.nn.checks import as_finite, as_float32, as_size, check_shape
+from rpusim.nn.checks import as_finite, as_flag, as_float32, as_size, check_shape
 from rpusim.nn.initial import child, uniform_within
 from rpusim.nn.module import Module
 from rpusim.nn.parameter import AnalogParameter
@@ -71,6 +71,7 @@ class Cell(Module):
         where = type(self).__name__
         self.input_size = as_size(input_size, f"{where}.input_size")
         self.hidden_size = as_size(hidden_size, f"{where}.hidden_size")
+        xavier = as_flag(xavier, f"{where}.xavier")
         self.seed: int = Streams(rng).seed
         for number, (name, inputs) in enumerate(self._matrices().items()):
             with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rpusim.nn.checks import as_flag
 from rpusim.nn.linear import AnalogLinear, Linear
 from rpusim.nn.recurrent_cell import Cell
 from rpusim.nn.recurrent_equations import (
@@ -37,6 +38,8 @@ class DigitalCell(Cell):
         xavier: bool = False,
         rng: Any = None,
     ):
+        bias = as_flag(bias, f"{type(self).__name__}.bias")
+
         def layer(inputs: int, outputs: int, seed: Any) -> Linear:
             return Linear(inputs, outputs, bias, rng=seed)
 
@@ -57,6 +60,8 @@ class AnalogCell(Cell):
         rng: Any = None,
         backend: str = "cpu",
     ):
+        bias = as_flag(bias, f"{type(self).__name__}.bias")
+
         def layer(inputs: int, outputs: int, seed: Any) -> AnalogLinear:
             return AnalogLinear(inputs, outputs, bias, rpu_config, rng=seed, backend=backend)
 

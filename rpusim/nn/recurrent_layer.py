@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ConfigError, ShapeError, warn_caller
 from rpusim.kernels.streams import Streams
-from rpusim.nn.checks import as_finite, as_float32, as_size, check_shape
+from rpusim.nn.checks import as_finite, as_flag, as_float32, as_size, check_shape
 from rpusim.nn.dropout import Dropout
 from rpusim.nn.initial import child
 from rpusim.nn.module import Module
@@ -46,14 +46,16 @@ class Recurrent(Module):
         real = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
         if not (real and 0.0 <= dropout < 1.0):
             raise ConfigError(f"{where}.dropout must be at least 0 and below 1, got {dropout!r}.")
-        self.bidir, self.batch_first = bool(bidir), bool(batch_first)
+        self.bidir = as_flag(bidir, f"{where}.bidir")
+        self.batch_first = as_flag(batch_first, f"{where}.batch_first")
+        stepwise = as_flag(stepwise, f"{where}.stepwise")
         self.seed: int = Streams(rng).seed
         self.cells: dict[str, Cell] = {}
         for layer in range(self.num_layers):
             width = self.hidden_size * self._directions if layer else self.input_size
             for way in range(self._directions):
                 cell = make(width, child(self.seed, len(self.cells) + 1))
-                cell.stepwise = bool(stepwise)
+                cell.stepwise = stepwise
                 self.cells[f"l{layer}" + "_reverse" * way] = cell
         self.dropout: Dropout | None = None
         if dropout > 0.0 and self.num_layers == 1:

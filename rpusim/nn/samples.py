@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rpusim.arrays import any_array
 from rpusim.errors import ConfigError, DataError, ShapeError
 from rpusim.nn.checks import as_float32, as_number, as_size
 
@@ -41,7 +42,8 @@ def one_hot(labels: ArrayLike, classes: int) -> Float:
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
-    classes, t = as_size(classes, "one_hot: classes"), np.asarray(labels)
+    classes = as_size(classes, "one_hot: classes")
+    t = any_array(labels, "one_hot: labels")
     if t.dtype.kind not in "iu":
         raise DataError(f"one_hot: labels must be integers, got {t.dtype}.")
     wrong = t[(t < 0) | (t >= classes)]
@@ -141,7 +143,7 @@ def split(
     >>> len(x), t_val
     (7, array([4, 6, 2]))
     """
-    x, t = np.asarray(X), np.asarray(T)
+    x, t = any_array(X, "split: X"), any_array(T, "split: T")
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
         raise ShapeError(
             f"split: X and T must hold equally many samples, got shapes {x.shape} and {t.shape}."

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import ShapeError
-from rpusim.nn.checks import as_float32, check_shape
+from rpusim.nn.checks import as_flag, as_float32, check_shape
 from rpusim.nn.module import Module
 
 __all__ = ["AllSteps", "LastStep"]
@@ -67,7 +67,7 @@ class LastStep(AllSteps):
     """
 
     def __init__(self, batch_first: bool = False):
-        self.batch_first = bool(batch_first)
+        self.batch_first = as_flag(batch_first, f"{type(self).__name__}.batch_first")
 
     def _last(self, ndim: int) -> Any:
         """Return the index of the last step."""

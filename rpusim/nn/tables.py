@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import csv
 import math
+import numbers
 import os
-import zipfile
-import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rpusim.arrays import npz_arrays
 from rpusim.errors import ConfigError, DataError
 
 __all__ = ["Dataset", "Table", "read_csv", "read_npz"]
@@ -58,7 +58,8 @@ class Table(NamedTuple):
         rng : None, int, SeedSequence or Generator
             Source of the order, by default always the same.
         """
-        if not 0.0 < test_fraction < 1.0 or len(self.x) < 2:
+        real = isinstance(test_fraction, numbers.Real)
+        if not (real and 0.0 < test_fraction < 1.0) or len(self.x) < 2:
             raise ConfigError(
                 "Table.split: test_fraction must be between 0 and 1, of at least 2 samples, got "
                 f"{test_fraction!r} of {len(self.x)}."
@@ -94,8 +95,15 @@ def read_csv(
     DataError
         With row and column, if a cell is missing or no finite number, or a row is longer than
         another.
+    ConfigError
+        If `label` is neither a place nor a name, or `delimiter` not one character.
     """
     where = f"read_csv: {path}"
+    place_or_name = isinstance(label, str | numbers.Integral) and not isinstance(label, bool)
+    if label is not None and not place_or_name:
+        raise ConfigError(f"read_csv: label must be an integer, a name or None, got {label!r}.")
+    if not isinstance(delimiter, str) or len(delimiter) != 1:
+        raise ConfigError(f"read_csv: delimiter must be one character, got {delimiter!r}.")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file, delimiter=delimiter)
@@ -181,9 +189,8 @@ def read_npz(path: str | os.PathLike[str], x: str = "x", t: str = "t") -> Table 
     """
     where = f"read_npz: {path}"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, TypeError) as error:
+        arrays = npz_arrays(os.fspath(path))
+    except (ValueError, TypeError) as error:
         raise DataError(f"{where} is no .npz file of plain arrays: {error}.") from error
     pairs = [("train_x", "train_t"), ("test_x", "test_t")]
     whole = all(name in arrays for pair in pairs for name in pair)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rpusim.arrays import real_array
 from rpusim.config import nearest
 from rpusim.errors import ConfigError, DataError, ShapeError, warn_caller
 from rpusim.tiles import InferenceRPUConfig, TileGrid, build_tile
+from rpusim.tiles.arguments import as_size
 from rpusim.tiles.grid_base import silent_tiles
 from rpusim.tiles.ledger import UpdateReport
 from rpusim.tiles.matrix_scale import fitting_omega
@@ -202,17 +205,19 @@ class AnalogMatrix(TileOperator):
                 f"AnalogMatrix.rank_update: u and v must hold as many vectors, got {len(d)} and "
                 f"{len(x)}."
             )
-        if not math.isfinite(alpha):
-            raise DataError(f"AnalogMatrix.rank_update: alpha must be finite, got {alpha!r}.")
-        if isinstance(parts, bool) or int(parts) != parts or parts < 1:
-            raise ConfigError(f"AnalogMatrix.rank_update: parts must be >= 1, got {parts!r}.")
+        real = isinstance(alpha, numbers.Real) and not isinstance(alpha, bool)
+        if not (real and math.isfinite(alpha)):
+            raise DataError(
+                f"AnalogMatrix.rank_update: alpha must be a finite number, got {alpha!r}."
+            )
+        parts = as_size(parts, "AnalogMatrix.rank_update: parts")
         before = self.tile.stats.vectors_saturated
-        for _ in range(int(parts)):
+        for _ in range(parts):
             self.tile.update(x, -math.copysign(1.0, alpha) * d, abs(alpha) / parts)
         saturated = self.tile.stats.vectors_saturated - before
         if saturated:
             warn_caller(
-                f"AnalogMatrix.rank_update: {saturated} of {len(x) * int(parts)} trains were "
+                f"AnalogMatrix.rank_update: {saturated} of {len(x) * parts} trains were "
                 "saturated, so the matrix moved by less than asked for; more parts help, or a "
                 "larger update.desired_bl.",
                 UserWarning,
@@ -256,11 +261,10 @@ class AnalogMatrix(TileOperator):
 
 def _checked(matrix: Any) -> np.ndarray:
     """Return a matrix as a float64 array."""
-    w = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
+    given = matrix.toarray() if hasattr(matrix, "toarray") else matrix
+    w = real_array(given, "AnalogMatrix: matrix")
     if w.ndim != 2 or w.size == 0:
         raise ShapeError(f"AnalogMatrix: matrix must have shape (n, m), got {w.shape}.")
-    if w.dtype.kind not in "fiub":
-        raise DataError(f"AnalogMatrix: matrix must hold real numbers, got {w.dtype}.")
     w = w.astype(np.float64)
     if not np.isfinite(w).all():
         raise DataError("AnalogMatrix: matrix must be finite, got NaN or infinity.")
@@ -269,7 +273,7 @@ def _checked(matrix: Any) -> np.ndarray:
 
 def _columns(vectors: Any, size: int, name: str) -> np.ndarray:
     """Return a vector, or the columns of a matrix, as rows."""
-    a = np.asarray(vectors, np.float64)
+    a = real_array(vectors, f"AnalogMatrix.rank_update: {name}").astype(np.float64)
     if a.ndim not in (1, 2) or a.shape[0] != size:
         raise ShapeError(
             f"AnalogMatrix.rank_update: {name} must have shape ({size},) or ({size}, k), got "

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.arrays import npz_arrays
 from rpusim.config import Config
 from rpusim.errors import (
     ClippedWeightsWarning,
@@ -225,16 +226,22 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 def _read(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return header and arrays of a file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = npz_arrays(path)
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except (ValueError, OSError) as error:
+        raise StateError(f"{path!r} is not a complete file of rpusim.save: {error}.") from error
+    names = ", ".join(list(arrays)[:5]) or "no arrays"
+    try:
         header = json.loads(arrays.pop("header").tobytes())
         kind, version, foreign = header["kind"], header["version"], header["format"] != "rpusim"
         foreign = foreign or not isinstance(version, int) or not isinstance(kind, str)
         foreign = foreign or not isinstance(header.get("parts", {}), dict)
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    except Exception as error:  # a damaged file can fail in any way
-        raise StateError(f"{path!r} is not a complete file of rpusim.save: {error}") from error
+    except Exception as error:  # another file's header can be anything
+        raise StateError(
+            f"{path!r} is not a complete file of rpusim.save: it is an .npz file of {names}, "
+            "without the header that tells what was saved."
+        ) from error
     if foreign:
         raise StateError(f"{path!r} is not a complete file of rpusim.save: another format.")
     if version > VERSION:

@@ -92,6 +92,7 @@ def analog_linear(monkeypatch):
     def build(*args, **kwargs):
         if kwargs.get("bias") == "analog":
             tile = functools.partial(_column, FakeTile)
+            kwargs["bias"] = True
         else:
             tile = FakeTile
         monkeypatch.setattr("rpusim.nn.linear.build_tile", tile)

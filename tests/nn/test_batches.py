@@ -55,6 +55,8 @@ def test_order_and_a_short_last_batch_can_be_declined():
         (([], [], 1), ShapeError, "at least one"),
         (([1], [1], 0), ConfigError, "batches: size must be an integer >= 1, got 0"),
         (([1j], [1], 1), DataError, "batches: X must hold real numbers, got complex128"),
+        (([[1], [1, 2]], [1, 2], 1), DataError, "batches: X must be an array of numbers"),
+        (([1, 2], [[1], [1, 2]], 1), DataError, "batches: T must be an array of numbers"),
         (([1], [1], 2, 0, True, True), ConfigError, "size must be <= 1, .* got 2"),
     ],
 )

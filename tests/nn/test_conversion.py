@@ -251,6 +251,15 @@ def test_wrong_arguments_are_named():
         (lambda: nn.convert_to_analog(3), "model must be a Module, got int"),
         (lambda: nn.convert_to_analog(model, on_unsupported="digital"), "'error' or 'skip'"),
         (lambda: nn.convert_to_analog(model, config_for=EXACT), "a function of name and layer"),
+        (
+            lambda: nn.convert_to_analog(model, inplace="no"),
+            "analog: inplace must be True or F",
+        ),
+        (lambda: nn.convert_to_digital(model, inplace=None), "digital: inplace must be True or F"),
+        (lambda: nn.convert_to_digital(model, realistic=2), "realistic must be True or False"),
+        (lambda: nn.replace_config(model, EXACT, inplace=1), "replace_config: inplace must be Tr"),
+        (lambda: nn.to_inference(model, in_place="no"), "to_inference: in_place must be True"),
+        (lambda: nn.to_inference(model, report="no"), "to_inference: report must be True"),
         (lambda: nn.convert_to_analog(model, backend="gpu"), "convert_to_analog: the model: "),
     ]:
         with pytest.raises(rs.RpusimError, match=message):

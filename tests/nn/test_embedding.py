@@ -60,6 +60,11 @@ def test_a_frozen_table_stays():
         (lambda: nn.Embedding(3, 2)([0.5]), DataError, r"x must be whole numbers, got 0\.5"),
         (lambda: nn.Embedding(3, 2)([np.nan]), DataError, r"x must be in 0\.\.2, got nan"),
         (lambda: nn.Embedding(3, 2)([True]), DataError, r"x must be whole numbers, got bool"),
+        (
+            lambda: nn.Embedding(3, 2)([[1, 2], [0]]),
+            DataError,
+            "forward: x must be an array of nu",
+        ),
         (lambda: nn.Embedding(3, 2)(["a"]), DataError, r"x must be whole numbers, got <U1"),
         (
             lambda: nn.Embedding(3, 2).set_weights(np.ones((2, 3))),

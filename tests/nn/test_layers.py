@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rpusim import nn
+from rpusim import FloatingPointRPUConfig, nn
 from rpusim.errors import ConfigError, DataError, ShapeError, StateError
 from rpusim.nn.module import MOST_KEPT
 
@@ -160,6 +160,63 @@ def test_weights_are_set_and_got_as_copies(analog_linear):
 def test_a_layer_says_what_is_wrong_with_its_arguments(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+RAGGED = [[1.0, 2.0], [3.0]]
+EXACT = FloatingPointRPUConfig()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Linear(2, 2, rng=1),
+        nn.AnalogLinear(2, 2, rpu_config=EXACT),
+        nn.QuantLinear(2, 2, rng=1),
+        nn.Conv1d(2, 2, 1, rng=1),
+        nn.AnalogConv1d(2, 2, 1, rpu_config=EXACT),
+        nn.GroupedAnalogConv(1, 2, 2, 1, groups=2, rpu_config=EXACT),
+        nn.RNN(nn.GRUCell, 2, 2, rng=1),
+        nn.GRUCell(2, 2, rng=1),
+        nn.Concat(nn.Tanh(), nn.ReLU()),
+        nn.Residual(nn.Tanh()),
+        nn.BatchNorm1d(2),
+        nn.LayerNorm(2),
+        nn.Dropout(0.5, rng=1),
+        nn.Tanh(),
+        nn.GELU(),
+        nn.Flatten(),
+        nn.AvgPool1d(1),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_rows_of_different_lengths_are_no_array(layer):
+    with pytest.raises(DataError, match="must be an array of numbers"):
+        layer(RAGGED)
+    if hasattr(layer, "set_weights"):
+        with pytest.raises(DataError, match="must be an array of numbers"):
+            layer.set_weights(RAGGED)
+
+
+@pytest.mark.parametrize("value", [None, "no", 2, 1.0, np.ones(2)], ids=str)
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda v: nn.Linear(2, 2, v), "Linear.bias"),
+        (lambda v: nn.QuantLinear(2, 2, v), "QuantLinear.bias"),
+        (lambda v: nn.AnalogLinear(2, 2, v, EXACT), "AnalogLinear.bias"),
+        (lambda v: nn.AnalogLinearMapped(2, 2, v, EXACT), "AnalogLinearMapped.bias"),
+        (lambda v: nn.Conv2d(1, 1, 3, bias=v), "Conv2d.bias"),
+        (lambda v: nn.AnalogConv2d(1, 1, 3, bias=v, rpu_config=EXACT), "AnalogConv2d.bias"),
+        (
+            lambda v: nn.GroupedAnalogConv(1, 2, 2, 1, 2, bias=v, rpu_config=EXACT),
+            "AnalogConv1d.bias",
+        ),
+    ],
+)
+def test_a_layer_has_a_bias_or_none(make, name, value):
+    with pytest.raises(ConfigError, match=rf"^{name} must be True or False, got "):
+        make(value)
+    assert make(np.False_).get_weights()[1] is None
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (2,), (4, 2)])

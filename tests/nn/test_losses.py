@@ -110,6 +110,8 @@ def test_losses_leave_their_arguments_alone():
             DataError,
             r"logits must be finite, got inf",
         ),
+        (lambda: nn.cross_entropy([[1, 2], [3]], [0, 1]), DataError, "logits must be an array"),
+        (lambda: nn.cross_entropy([[1, 2]], [[0], [1, 2]]), DataError, "labels must be an array"),
         (lambda: nn.cross_entropy([[1j, 0]], [0]), DataError, "logits must hold real numbers"),
         (
             lambda: nn.cross_entropy(np.ones((0, 3)), []),

@@ -101,6 +101,25 @@ def test_a_missing_file_of_mnist_is_named_and_wrong_ones_are_refused(tmp_path):
         rs.load_mnist(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"train_x": np.zeros((0, 4, 3)), "train_t": np.zeros(0)},
+            r"train-im.* got \(0, 4, 3\)",
+        ),
+        ({"test_x": np.zeros((0, 4, 3)), "test_t": np.zeros(0)}, r"t10k-images.* got \(0, 4, 3\)"),
+        ({"test_x": np.zeros((2, 0, 3))}, r"at least one pixel, got \(2, 0, 3\)"),
+        ({"test_x": np.zeros((2, 3, 4))}, r"the same rows and columns, got \(4, 3\) and \(3, 4\)"),
+    ],
+)
+@pytest.mark.parametrize("flat", [True, False])
+def test_images_of_no_size_or_of_two_are_refused(changed, message, flat, tmp_path):
+    mnist(tmp_path, **changed)
+    with pytest.raises(DataError, match=f"load_mnist: .*{message}"):
+        rs.load_mnist(tmp_path, flat)
+
+
 # ---------------------------------------------------------------- text
 
 
@@ -145,6 +164,21 @@ def test_a_table_that_is_none_is_refused_with_the_place(content, options, messag
         rs.read_csv(write(content), **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": [1]}, r"label must be an integer, a name or None, got \[1\]"),
+        ({"label": 1.0}, r"label must be an integer, a name or None, got 1\.0"),
+        ({"label": True}, "label must be an integer, a name or None, got True"),
+        ({"delimiter": "::"}, "delimiter must be one character, got '::'"),
+        ({"delimiter": None}, "delimiter must be one character, got None"),
+    ],
+)
+def test_what_names_no_column_and_separates_no_cells_is_refused(options, message, write):
+    with pytest.raises(ConfigError, match=f"read_csv: {message}"):
+        rs.read_csv(write("1,2,0\n"), **options)
+
+
 def test_a_table_is_split_the_same_way_each_time():
     table = Table(np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10))
     data = table.split(0.3)
@@ -153,8 +187,9 @@ def test_a_table_is_split_the_same_way_each_time():
     np.testing.assert_array_equal(np.sort([*data.train_t, *data.test_t]), np.arange(10))
     np.testing.assert_array_equal(table.split(0.3).test_t, data.test_t)
     assert (table.split(0.3, rng=1).test_t != data.test_t).any()
-    with pytest.raises(ConfigError, match="test_fraction must be between 0 and 1"):
-        table.split(1.0)
+    for wrong in (1.0, 0, "a", None, [0.5], np.nan):
+        with pytest.raises(ConfigError, match="test_fraction must be between 0 and 1"):
+            table.split(wrong)
 
 
 # ---------------------------------------------------------------- NumPy's files
@@ -186,6 +221,13 @@ def test_a_numpy_file_that_does_not_fit_is_refused(tmp_path, write):
             rs.read_npz(path)
     whole = path.read_bytes()
     np.save(tmp_path / "b.npy", np.ones(3))
-    for content in (b"", b"nothing", whole[: len(whole) // 2], (tmp_path / "b.npy").read_bytes()):
-        with pytest.raises(DataError, match="is no .npz file of plain arrays"):
+    for content, message in [
+        (b"", "the file is empty"),
+        (b"nothing", "an .npz file begins with PK, this one with b'nothin'"),
+        (whole, "it holds objects"),
+        (whole[: len(whole) // 2], ""),
+        ((tmp_path / "b.npy").read_bytes(), "it is an .npy file, of one array, and not an .npz"),
+    ]:
+        with pytest.raises(DataError, match=f"is no .npz file of plain arrays: {message}") as error:
             rs.read_npz(write(content, "c.npz"))
+        assert "pickle" not in str(error.value)

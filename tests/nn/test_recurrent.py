@@ -358,3 +358,19 @@ def test_options_that_make_no_sense_are_refused():
         nn.RNN(nn.LSTMCell, 2, 3, num_layers=2, dropout=1.0)
     with pytest.warns(UserWarning, match="dropout acts between layers"):
         nn.RNN(nn.LSTMCell, 2, 3, dropout=0.5)
+
+
+@pytest.mark.parametrize("name", ["bias", "xavier", "bidir", "batch_first", "stepwise"])
+@pytest.mark.parametrize(("kind", "cell"), [(nn.RNN, nn.GRUCell), (nn.AnalogRNN, nn.AnalogGRUCell)])
+@pytest.mark.filterwarnings("ignore::rpusim.errors.ClippedWeightsWarning")
+def test_flags_are_true_or_false(kind, cell, name):
+    must = rf"\.{name} must be True or False, got "
+    for value in (None, "no", 2, np.ones(2)):
+        with pytest.raises(rs.ConfigError, match=f"^{kind.__name__}{must}"):
+            kind(cell, 2, 3, **{name: value})
+        if name in ("bias", "xavier"):
+            with pytest.raises(rs.ConfigError, match=f"^{cell.__name__}{must}"):
+                cell(2, 3, **{name: value})
+    with pytest.raises(rs.ConfigError, match=r"LastStep\.batch_first must be True or False, got 2"):
+        nn.LastStep(2)
+    kind(cell, 2, 3, **{name: np.True_})

@@ -336,6 +336,7 @@ def test_refinement_with_a_noisy_inverse_contracts_as_its_noise_says():
         (lambda: rs.AnalogMatrix(np.ones(3)), ShapeError, r"shape \(n, m\), got \(3,\)"),
         (lambda: rs.AnalogMatrix(np.ones((0, 3))), ShapeError, r"shape \(n, m\), got \(0, 3\)"),
         (lambda: rs.AnalogMatrix([[1j]]), DataError, "must hold real numbers, got complex128"),
+        (lambda: rs.AnalogMatrix([[1, 2], [3]]), DataError, "matrix must be an array of numbers"),
         (lambda: rs.AnalogMatrix([[np.nan]]), DataError, "must be finite"),
         (
             lambda: rs.AnalogMatrix(np.eye(2), programming="write-verify"),
@@ -366,12 +367,32 @@ def test_refinement_with_a_noisy_inverse_contracts_as_its_noise_says():
         (
             lambda: rs.AnalogMatrix(np.eye(2), EXACT).rank_update([1, 1], [1, 1], parts=0),
             ConfigError,
-            "parts must be >= 1, got 0",
+            "parts must be a positive integer, got 0",
         ),
         (
             lambda: rs.AnalogMatrix(np.eye(2), EXACT).rank_update([1, 1], [1, 1], alpha=np.nan),
             DataError,
-            "alpha must be finite",
+            "alpha must be a finite number, got nan",
+        ),
+        (
+            lambda: rs.AnalogMatrix(np.eye(2), EXACT).rank_update([1, 1], [1, 1], alpha="a"),
+            DataError,
+            "alpha must be a finite number, got 'a'",
+        ),
+        (
+            lambda: rs.AnalogMatrix(np.eye(2), EXACT).rank_update([1, 1], [1, 1], parts="a"),
+            ConfigError,
+            "parts must be a positive integer, got 'a'",
+        ),
+        (
+            lambda: rs.AnalogMatrix(np.eye(2), EXACT).rank_update("a", "b"),
+            DataError,
+            "rank_update: u must hold real numbers, got <U1",
+        ),
+        (
+            lambda: rs.AnalogMatrix(np.eye(2), EXACT).rank_update([1, 1], [[1], [1, 2]]),
+            DataError,
+            "rank_update: v must be an array of numbers",
         ),
         (
             lambda: rs.AnalogMatrix(np.eye(2), EXACT).matvec_error(matrix=np.eye(3)),

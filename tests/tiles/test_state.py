@@ -221,11 +221,22 @@ def write_foreign(path, kind):
         path.write_bytes(pickle.dumps({"weights": 1}) if kind == "pickle" else b"[tile]\nsize = 3")
 
 
-@pytest.mark.parametrize("kind", ["npy", "npz", "objects", "pickle", "text"])
-def test_a_foreign_file_is_refused(tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("npy", "it is an .npy file, of one array, and not an .npz file"),
+        ("npz", "it is an .npz file of weights, without the header that tells what was saved"),
+        ("objects", "it holds objects"),
+        ("pickle", "an .npz file begins with PK, this one with b'"),
+        ("text", r"an .npz file begins with PK, this one with b'\[tile\]'"),
+    ],
+)
+def test_a_foreign_file_is_refused(tmp_path, kind, what):
     write_foreign(tmp_path / "tile.npz", kind)
-    with pytest.raises(StateError, match=r"tile\.npz' is not a complete file of rpusim\.save"):
+    message = rf"tile\.npz' is not a complete file of rpusim\.save: {what}"
+    with pytest.raises(StateError, match=message) as error:
         rs.load(tmp_path / "tile.npz")
+    assert "allow_pickle" not in str(error.value)
     with pytest.raises(FileNotFoundError):
         rs.load(tmp_path / "none.npz")
 
