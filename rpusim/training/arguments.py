@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from rpusim import nn, optim
-from rpusim.arrays import real_array
+from rpusim.arrays import any_array, real_array
 from rpusim.errors import ConfigError, DataError, ShapeError
 from rpusim.optim.optimizer import Optimizer
 from rpusim.training.history import RESERVED
 
 __all__ = [
     "as_data",
-    "as_flag",
     "as_loss",
     "as_max_norm",
     "as_measure",
@@ -84,10 +83,7 @@ def as_pair(data: Any, where: str, must: str = "a pair (X, T)") -> tuple[np.ndar
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise ConfigError(f"{where} must be {must}, got {_brief(data)}.")
     samples = real_array(data[0], f"{where}: X")
-    try:
-        targets = np.asarray(data[1])
-    except ValueError as error:  # rows of different lengths
-        raise DataError(f"{where}: T must be an array: {error}") from error
+    targets = any_array(data[1], f"{where}: T")
     lengths = [a.shape[0] if a.ndim else 0 for a in (samples, targets)]
     if lengths[0] != lengths[1] or not lengths[0]:
         raise ShapeError(
@@ -105,13 +101,6 @@ def pairs(batches: Any) -> Iterator[tuple[Any, Any]]:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise DataError(f"fit: batch {i} of data must be a pair (x, t), got {_brief(batch)}.")
         yield batch[0], batch[1]
-
-
-def as_flag(value: Any, where: str) -> bool:
-    """Return True or False."""
-    if not isinstance(value, bool | np.bool_):
-        raise ConfigError(f"{where} must be True or False, got {value!r}.")
-    return bool(value)
 
 
 def as_max_norm(value: Any) -> float | None:

@@ -14,12 +14,12 @@ import numpy as np
 from rpusim import nn, optim
 from rpusim.errors import ConfigError, DataError
 from rpusim.kernels.streams import Streams
+from rpusim.nn.checks import as_flag
 from rpusim.optional import progress as progress_bar
 from rpusim.tiles import load, save
 from rpusim.tiles.arguments import as_rate, as_size
 from rpusim.training.arguments import (
     as_data,
-    as_flag,
     as_loss,
     as_max_norm,
     as_measure,
