@@ -29,6 +29,7 @@ from rpusim.tiles.compounds import (
     VectorUnitCellUpdatePolicy,
 )
 from rpusim.tiles.context import ForwardContext, Gradients
+from rpusim.tiles.files import load, save
 from rpusim.tiles.floating_point import FloatingPointTile
 from rpusim.tiles.grid import TileGrid
 from rpusim.tiles.grid_base import tile_kind
@@ -50,7 +51,6 @@ from rpusim.tiles.settings import (
     UnitCellRPUConfig,
     as_config,
 )
-from rpusim.tiles.state import load, save
 
 __all__ = [
     "AnalogTile",
