@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
-
-import numpy as np
 
 from rpusim.errors import ConfigError, DataError
 
@@ -22,8 +21,8 @@ def as_time(t: Any, where: str) -> float:
     where : str
         Named in errors.
     """
-    number = isinstance(t, int | float | np.number) and not isinstance(t, bool)
-    if not (number and 0.0 <= t < math.inf):
+    number = isinstance(t, numbers.Real) and not isinstance(t, bool)
+    if not (number and 0.0 <= float(t) < math.inf):
         raise DataError(f"{where} must be a time >= 0, in seconds, got {t!r}.")
     return float(t)
 

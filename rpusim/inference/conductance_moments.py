@@ -17,18 +17,18 @@ This is independent of the draws of `ProgrammedDevices`: the two test each other
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
 
 from rpusim.errors import DataError
+from rpusim.inference.arguments import as_time
 from rpusim.inference.device_rows import coefficient, drift, program, read, unpack
 from rpusim.inference.noise_models import BaseNoiseModel
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
 
-__all__ = ["as_time", "conductance_moments"]
+__all__ = ["conductance_moments"]
 
 REACH = 6.5  # standard deviations: 8e-11 lie beyond
 FINE, COARSE = 1 / 32, 0.75  # steps, in standard deviations
@@ -154,19 +154,3 @@ def conductance_moments(model: Any, g: Any, t: float | None = None) -> tuple[Any
         split(bound, flat.size, work, flat, numbers, *starts, counts, later, out)
     mean, variance = out.T.reshape(2, *targets.shape)
     return mean, variance
-
-
-def as_time(t: Any, where: str) -> float:
-    """Return a time after programming as a float.
-
-    Parameters
-    ----------
-    t : float
-        In seconds, at least 0.
-    where : str
-        Named in the error.
-    """
-    number = isinstance(t, numbers.Real) and not isinstance(t, bool)
-    if not number or not 0.0 <= float(t) < np.inf:
-        raise DataError(f"{where} must be a time >= 0, in seconds, got {t!r}.")
-    return float(t)

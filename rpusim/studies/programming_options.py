@@ -10,7 +10,7 @@ import numpy as np
 
 from rpusim.config import Config, nearest, param
 from rpusim.errors import ConfigError, DataError
-from rpusim.inference.conductance_moments import as_time
+from rpusim.inference.arguments import as_time
 
 __all__ = ["ProgrammingSearch", "as_factors", "as_options", "as_times", "as_weights"]
 

@@ -8,12 +8,41 @@ import numpy as np
 import rpusim as rs
 from rpusim.inference import ProgrammedDevices
 
-__all__ = ["ALL", "DAY", "GOLDEN", "PERFECT", "YEAR", "columns", "devices", "model", "tile_of"]
+__all__ = [
+    "ALL",
+    "DAY",
+    "GOLDEN",
+    "PERFECT",
+    "YEAR",
+    "Leaky",
+    "columns",
+    "devices",
+    "model",
+    "tile_of",
+]
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "inference.json").read_text())
 DAY, YEAR = 86400.0, 31536000.0
 PERFECT = rs.IOParameters(is_perfect=True)
 ALL = ("pcm", "state", "hermes1", "hermes2", "wan", "cmo")
+
+
+class Leaky(rs.BaseNoiseModel):
+    """The example of the documentation: a loss with the square root of time."""
+
+    error: float = rs.param(0.5, low=0.0, unit="uS", doc="programming error")
+    loss: float = rs.param(0.001, low=0.0, doc="lost after one second")
+
+    def at(self, t):
+        return {"root": t**0.5}
+
+    @staticmethod
+    def program(g, model, z):
+        return max(g + model.error * z, 0.0)
+
+    @staticmethod
+    def drift(g, target, c, model):
+        return g / (1.0 + model.loss * model.root)
 
 
 def model(name, **options):

@@ -11,6 +11,7 @@ import rpusim as rs
 from rpusim.errors import DataError
 from rpusim.inference.conductance_moments import conductance_moments, moment_rows
 from rpusim.kernels.bind import kernel
+from tests.inference.programmed import Leaky
 from tests.naive.tolerance import check_mean
 
 DAY, YEAR = 86400.0, 31536000.0
@@ -47,24 +48,6 @@ FIGURES = {
     ),
 }
 KINK = 3.3e-5  # h**2 / 12 / sqrt(2 pi): what a kink of programming leaves of a change of slope
-
-
-class Rectified(rs.BaseNoiseModel):
-    """Clipped errors, and a loss with time: closed forms are textbook ones."""
-
-    error: float = rs.param(0.5, low=0.0, doc="programming error")
-    loss: float = rs.param(0.001, low=0.0, doc="lost after one second")
-
-    def at(self, t):
-        return {"root": t**0.5}
-
-    @staticmethod
-    def program(g, model, z):
-        return max(g + model.error * z, 0.0)
-
-    @staticmethod
-    def drift(g, target, c, model):
-        return g / (1.0 + model.loss * model.root)
 
 
 class Remembering(rs.BaseNoiseModel):
@@ -161,7 +144,7 @@ def test_a_model_of_ones_own_with_clipped_errors_has_the_textbook_moments():
     mean = g * norm.cdf(a) + 0.5 * norm.pdf(a)
     square = (g * g + 0.25) * norm.cdf(a) + 0.5 * g * norm.pdf(a)
     for time, factor in ((None, 1.0), (0.0, 1.0), (t, 1.0 / 1.1)):
-        found = conductance_moments(Rectified(), g, time)
+        found = conductance_moments(Leaky(), g, time)
         assert np.abs(found[0] - factor * mean).max() <= KINK * 0.5
         assert np.abs(found[1] - factor**2 * (square - mean**2)).max() <= 2.0 * KINK * 0.25
 
@@ -207,7 +190,7 @@ MODELS = {
     "Wan, fresh": (rs.ReRamWan2022NoiseModel(fresh_relaxation=True), (DAY,)),
     "CMO": (rs.ReRamCMONoiseModel(), (None, 0.0, 1.0, DAY)),
     "CMO, fresh": (rs.ReRamCMONoiseModel(fresh_relaxation=True), (DAY,)),
-    "one's own": (Rectified(), (None, 3600.0)),
+    "one's own": (Leaky(), (None, 3600.0)),
 }
 
 

@@ -11,7 +11,7 @@ from rpusim.errors import ConfigError, DataError
 from rpusim.inference import ProgrammedDevices
 from rpusim.inference.noise_models import polynomial
 from rpusim.kernels.backend import get_num_threads, set_num_threads
-from tests.inference.programmed import ALL, DAY, YEAR, columns, devices, model, tile_of
+from tests.inference.programmed import ALL, DAY, YEAR, Leaky, columns, devices, model, tile_of
 from tests.naive import programmed as naive
 from tests.naive.tolerance import (
     FLOAT32,
@@ -26,24 +26,6 @@ from tests.naive.tolerance import (
 SHAPE = (7, 9)
 W = np.random.default_rng(0).uniform(-1.0, 1.0, SHAPE).astype(np.float32)
 TIMES = {"wan": (1.0, DAY)}
-
-
-class Leaky(rs.BaseNoiseModel):
-    """The example of the documentation: a loss with the square root of time."""
-
-    error: float = rs.param(0.5, low=0.0, unit="uS", doc="programming error")
-    loss: float = rs.param(0.001, low=0.0, doc="lost after one second")
-
-    def at(self, t):
-        return {"root": t**0.5}
-
-    @staticmethod
-    def program(g, model, z):
-        return max(g + model.error * z, 0.0)
-
-    @staticmethod
-    def drift(g, target, c, model):
-        return g / (1.0 + model.loss * model.root)
 
 
 class Everything(rs.BaseNoiseModel):
