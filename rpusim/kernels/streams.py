@@ -136,8 +136,7 @@ class Streams:
 
     def state(self):
         """Return the counters and the seed as plain arrays."""
-        words = [(self.seed >> shift) & MASK for shift in range(0, 128, 32)]
-        return {"rng_steps": self.steps.copy(), "rng_seed": np.array(words, np.uint32)}
+        return {"rng_steps": self.steps.copy(), "rng_seed": seed_words(self.seed)}
 
     def restore(self, state):
         """Continue from what `state` returned."""
@@ -147,9 +146,19 @@ class Streams:
                 f"rng_steps must have shape {self.steps.shape}, got {steps.shape}: "
                 "the state was written by another version."
             )
-        self.seed = sum(int(w) << (32 * i) for i, w in enumerate(state["rng_seed"]))
+        self.seed = seed_of(state["rng_seed"])
         self.steps = steps.copy()
         self._keys = {}
+
+
+def seed_words(seed):
+    """Return a seed as an array of 32-bit words, the lowest first."""
+    return np.array([(seed >> shift) & MASK for shift in range(0, 128, 32)], np.uint32)
+
+
+def seed_of(words):
+    """Return the seed that `seed_words` took apart."""
+    return sum(int(word) << (32 * i) for i, word in enumerate(words))
 
 
 def _seed(rng):

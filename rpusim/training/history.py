@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpusim.errors import DataError, StateError
+from rpusim.kernels.streams import seed_of, seed_words
 from rpusim.result import Result
 from rpusim.tiles.state import check_names
 
@@ -133,12 +134,10 @@ class Position:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return all of it as arrays; the seed as words of 32 bits, none if there is none yet."""
-        shifts = () if self.seed is None else range(0, 128, 32)
-        words = [((self.seed or 0) >> shift) & 0xFFFFFFFF for shift in shifts]
         return {
             "epoch": np.array(self.epoch),
             "stopped": np.array(self.stopped),
-            "seed": np.array(words, np.uint32),
+            "seed": np.array([], np.uint32) if self.seed is None else seed_words(self.seed),
             **{name: np.array(value) for name, value in self.fixed.items()},
         }
 
@@ -150,7 +149,7 @@ class Position:
             if before != value:
                 raise StateError(f"{name} must be {before}, as it was, got {value}.")
         words = state["seed"]
-        seed = sum(int(word) << (32 * i) for i, word in enumerate(words)) if len(words) else None
+        seed = seed_of(words) if len(words) else None
         if seed is not None and self.seed not in (None, seed):
             raise StateError(f"rng must be None, or the seed {seed} as it was, got {self.seed}.")
         self.seed = seed
