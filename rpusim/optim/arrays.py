@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.errors import DataError, ShapeError, StateError
-from rpusim.tiles.state import check_names
+from rpusim.errors import StateError
+from rpusim.tiles.state import check_array, check_names
 
 __all__ = ["check_arrays"]
 
@@ -31,12 +31,5 @@ def check_arrays(now: Mapping[str, np.ndarray], given: Any, where: str) -> dict[
     check_names(now, given, f"{where}: the state is of another kind, or of other parameters")
     arrays = {name: np.asarray(given[name]) for name in now}
     for name, array in arrays.items():
-        if array.shape != now[name].shape:
-            raise ShapeError(
-                f"{where}: {name} must have shape {now[name].shape}, got {array.shape}."
-            )
-        if array.dtype.kind != now[name].dtype.kind:
-            raise DataError(f"{where}: {name} must be {now[name].dtype}, got {array.dtype}.")
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise DataError(f"{where}: {name} must not hold NaN.")
+        check_array(now[name], array, f"{where}: {name}")
     return arrays

@@ -10,7 +10,7 @@ import numpy as np
 from rpusim.config import Config
 from rpusim.errors import DataError, ShapeError, StateError
 
-__all__ = ["VERSION", "check_names", "check_state", "restore_tile", "tile_state"]
+__all__ = ["VERSION", "check_array", "check_names", "check_state", "restore_tile", "tile_state"]
 
 VERSION = 1
 #: arrays whose first axis is as long as there are devices, read-outs, or nothing
@@ -94,19 +94,29 @@ def check_state(now: Mapping[str, Any], state: Mapping[str, Any], where: str) ->
         if mine != theirs:
             raise StateError(f"{where}.load_state_dict: {name} must be {mine}, got {theirs}.")
     for name, value in now.items():
-        shape = np.shape(state[name])
-        variable = name.rpartition(".")[2] in VARIABLE and len(shape) == value.ndim
-        if shape != value.shape and not (variable and shape[1:] == value.shape[1:]):
-            raise ShapeError(
-                f"{where}.load_state_dict: {name} must have shape {value.shape}, got {shape}."
-            )
-        if np.asarray(state[name]).dtype.kind != value.dtype.kind:
-            raise DataError(
-                f"{where}.load_state_dict: {name} must be {value.dtype}, "
-                f"got {np.asarray(state[name]).dtype}."
-            )
-        if value.dtype.kind == "f" and np.isnan(state[name]).any():
-            raise DataError(f"{where}.load_state_dict: {name} must not hold NaN.")
+        variable = name.rpartition(".")[2] in VARIABLE
+        check_array(value, np.asarray(state[name]), f"{where}.load_state_dict: {name}", variable)
+
+
+def check_array(now: np.ndarray, given: np.ndarray, where: str, variable: bool = False) -> None:
+    """Raise unless an array has the shape and kind of `now`, and no NaN.
+
+    Parameters
+    ----------
+    now, given : ndarray
+        What there is, and what is to be loaded.
+    where : str
+        Named in errors.
+    variable : bool
+        Whether the first axis may have another length.
+    """
+    first = int(variable and given.ndim == now.ndim)
+    if given.shape[first:] != now.shape[first:]:
+        raise ShapeError(f"{where} must have shape {now.shape}, got {given.shape}.")
+    if given.dtype.kind != now.dtype.kind:
+        raise DataError(f"{where} must be {now.dtype}, got {given.dtype}.")
+    if now.dtype.kind == "f" and np.isnan(given).any():
+        raise DataError(f"{where} must not hold NaN.")
 
 
 def _version(value: Any, where: str) -> int:
