@@ -105,17 +105,16 @@ class _AnalogConv(AnalogLinear):
         check_errors(d, shape if batched else shape[1:], self, self.weight.requires_grad)
         d = d.reshape(shape)
         g = np.empty(images.shape, np.float32) if input_grad else None
+        in_parts = len(kept) > 1
         for part, context in kept:
             errors = as_rows(d[part])
-            if len(kept) > 1:
-                context, light = self._refilled(images[part], context), context
-            gradients = self.tile.gradients(errors, context, input_grad)
-            if self.weight.requires_grad:
-                if len(kept) > 1:
-                    later = partial(self._pair, images[part], light, errors)
-                    self.weight.record_later(LazyPair(later))
-                else:
-                    self.weight.record(*gradients.pair)
+            whole = self._refilled(images[part], context) if in_parts else context
+            gradients = self.tile.gradients(errors, whole, input_grad)
+            if self.weight.requires_grad and in_parts:
+                later = partial(self._pair, images[part], context, errors)
+                self.weight.record_later(LazyPair(later))
+            elif self.weight.requires_grad:
+                self.weight.record(*gradients.pair)
             self._accumulate(gradients)
             if g is not None:
                 g[part] = self.patches.fold(gradients.input, images[part].shape)
