@@ -12,6 +12,7 @@ import numpy as np
 from rpusim import nn, optim
 from rpusim.arrays import any_array, real_array
 from rpusim.errors import ConfigError, DataError, ShapeError
+from rpusim.nn.checks import as_float32
 from rpusim.optim.optimizer import Optimizer
 from rpusim.training.history import RESERVED
 
@@ -82,7 +83,7 @@ def as_pair(data: Any, where: str, must: str = "a pair (X, T)") -> tuple[np.ndar
     """Return samples and targets as arrays of one length, at least 1."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise ConfigError(f"{where} must be {must}, got {_brief(data)}.")
-    samples = real_array(data[0], f"{where}: X")
+    samples = as_float32(data[0], f"{where}: X")  # once, and not in every epoch
     targets = any_array(data[1], f"{where}: T")
     lengths = [a.shape[0] if a.ndim else 0 for a in (samples, targets)]
     if lengths[0] != lengths[1] or not lengths[0]:
