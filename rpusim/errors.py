@@ -11,6 +11,7 @@ __all__ = [
     "StateError",
     "BackendError",
     "ClippedWeightsWarning",
+    "ConversionWarning",
     "warn_caller",
 ]
 
@@ -45,6 +46,10 @@ class ClippedWeightsWarning(UserWarning):
 
 class ModelRangeWarning(UserWarning):
     """A formula is used outside the range in which it describes the physics."""
+
+
+class ConversionWarning(UserWarning):
+    """What was converted from another simulator will not do here all that it did there."""
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:
