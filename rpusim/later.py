@@ -13,6 +13,7 @@ __all__ = ["later"]
 MODULES = {
     "AnalogMatrix": "rpusim.tiles.analog_matrix",
     "WeightProgrammingOptimizer": "rpusim.studies.programming_optimizer",
+    "aihwkit": "rpusim.aihwkit",  # a module by its own name
 }
 
 
@@ -28,7 +29,9 @@ def later(names: dict[str, Any]) -> tuple[Callable[[str], Any], Callable[[], lis
     def __getattr__(name: str) -> Any:
         if name not in MODULES:
             raise AttributeError(f"module {names['__name__']!r} has no attribute {name!r}")
-        return names.setdefault(name, getattr(importlib.import_module(MODULES[name]), name))
+        module = importlib.import_module(MODULES[name])
+        own = MODULES[name] == f"{names['__name__']}.{name}"
+        return names.setdefault(name, module if own else getattr(module, name))
 
     def __dir__() -> list[str]:
         return sorted({*names, *MODULES})
