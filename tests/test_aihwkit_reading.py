@@ -445,6 +445,11 @@ WARNED = {
         type=enumeration("WeightModifierType").MULT_NORMAL, std_dev=0.1
     ),
     "weights become 0": lambda: native(type=enumeration("WeightModifierType").DISCRETIZE, res=20.0),
+    "percentile leaves out": lambda: make(
+        "WeightQuantConfig",
+        n_bits=8,
+        _range_estimator_params=make("CurrentMinMaxEstimatorParams", percentile=1.0),
+    ),
     "relaxation is drawn once": lambda: make("ReRamWan2022NoiseModel"),
 }
 

@@ -211,6 +211,11 @@ def _relaxing(name: str, model: Any) -> Iterator[str]:
         yield f"relaxation is drawn once for each device here, at each drift in aihwkit{OPTION}."
 
 
+def _quantiser(name: str, config: Any) -> Iterator[str]:
+    if config.percentile is not None:
+        yield "percentile leaves out values at both ends here; in aihwkit at the lower end only."
+
+
 Speaker = Callable[[str, Any], Iterator[str]]
 SPEAKERS: list[tuple[Any, Speaker]] = [
     (rs.PulsedDevice, _pulsed),
@@ -224,5 +229,6 @@ SPEAKERS: list[tuple[Any, Speaker]] = [
     (rs.InputRangeParameter, _input_range),
     (rs.WeightModifierParameter, _modifier),
     (rs.InferenceRPUConfig, _inference),
+    ((rs.ActivationQuantConfig, rs.WeightQuantConfig), _quantiser),
     ((rs.ReRamWan2022NoiseModel, rs.ReRamCMONoiseModel), _relaxing),
 ]

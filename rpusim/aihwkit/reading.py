@@ -160,7 +160,8 @@ class _Reader:
         found = next((k for k, kind in enumerate(kinds) if kind.__name__ in known), None)
         own = kinds[0].__name__
         if found is None:
-            self.problem(path, f"{own} is no configuration of aihwkit{nearest(own, CLASSES)}")
+            hint = nearest(own, CLASSES) or "."
+            self.problem(path, f"{own} is no configuration of aihwkit{hint}")
             return None
         name = kinds[found].__name__
         methods = [
