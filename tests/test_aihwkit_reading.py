@@ -362,6 +362,21 @@ def test_a_class_with_code_of_its_own_is_refused_and_one_with_values_is_not():
 
 
 @pytest.mark.parametrize(
+    ("name", "field", "value", "message"),
+    [
+        ("SingleRPUConfig", "backward", None, "RPUConfig.backward must be an IOParameters"),
+        ("TorchInferenceRPUConfig", "modifier", 3, "InferenceRPUConfig.modifier must be a Weight"),
+        ("PCMLikeNoiseModel", "g_converter", 3, "PCMLikeNoiseModel.g_converter must be a Base"),
+        ("StateIndependentNoiseModel", "g_max", "x", "Model.g_max must be a number, got 'x'"),
+        ("WeightQuantConfig", "_range_estimator_params", 3, "no parameter 'range_estimator_params"),
+        ("SoftBoundsDevice", "drift", [1.0], "SoftBoundsDevice.drift must be a DriftParameter"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_field(name, field, value, message):
+    assert message in refused(make(name, **{field: value}))
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         (3, "from_config: needs a configuration object of aihwkit, got 3."),

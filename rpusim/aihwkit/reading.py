@@ -25,6 +25,8 @@ from rpusim.aihwkit.vocabulary import (
 )
 from rpusim.config import Config, nearest
 from rpusim.errors import ConfigError, ConversionWarning, warn_caller
+from rpusim.inference import WeightModifierParameter
+from rpusim.periphery import IOParameters
 from rpusim.tiles import RPUConfig
 
 __all__ = ["from_config"]
@@ -210,7 +212,9 @@ class _Reader:
     def torch(self, given: dict[str, Any], path: str) -> None:
         """Take account of tiles written in torch: their grid of weights has steps twice as wide."""
         modifier = given.get("modifier")
-        if modifier is None or modifier.type.name != "DISCRETIZE" or modifier.res <= 0.0:
+        if not isinstance(modifier, WeightModifierParameter) or modifier.res <= 0.0:
+            return
+        if modifier.type.name != "DISCRETIZE":
             return
         step = 2.0 * (modifier.res if modifier.res <= 1.0 else 1.0 / modifier.res)
         if step <= 1.0:
@@ -226,6 +230,8 @@ class _Reader:
 
 def _once(io: Any) -> Any:
     """Return the settings of a product that is not repeated; aihwkit repeats forward ones only."""
+    if not isinstance(io, IOParameters):
+        return io
     repeated = io.bound_management.name in ("SHIFT", "ITERATIVE_WORST_CASE") and not io.perfect
     return io.replace(bound_management="NONE") if repeated else io
 

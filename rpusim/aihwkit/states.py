@@ -54,10 +54,15 @@ def _own_polynomial(kind: str, g_max: float) -> tuple[float, ...] | None:
 # -------------------------------------------------------------------- reading
 
 
+def _largest(fields: Fields, own: float) -> Any:
+    """Return the largest conductance: of the converter, as given, or the model's own."""
+    return getattr(fields.get("g_converter"), "g_max", None) or fields.get("g_max") or own
+
+
 def _read_converter(fields: Fields, g_max: float) -> None:
     """Settle converter and largest conductance: by the number, if it says all."""
-    converter = fields.get("g_converter")
-    if converter is None:
+    converter: Any = fields.get("g_converter")
+    if not hasattr(converter, "g_max"):
         return
     if converter == SINGLE(g_max=converter.g_max):
         same = fields.get("g_max") in (None, converter.g_max)
@@ -71,8 +76,7 @@ def _read_converter(fields: Fields, g_max: float) -> None:
 
 def _read_coefficients(fields: Fields, coeffs: tuple[float, ...], measured: float) -> None:
     """Settle a polynomial and the conductance at which it was measured."""
-    converter = fields.get("g_converter")
-    g_max = converter.g_max if converter else fields.get("g_max") or measured
+    g_max = _largest(fields, measured)
     _own_if(fields, "prog_coeff", coeffs)
     own = measured if fields.get("prog_coeff") is None else g_max
     _own_if(fields, "prog_coeff_g_max_reference", own)
@@ -99,8 +103,7 @@ def _read_hermes(fields: Fields) -> Fields:
 
 
 def _read_wan(fields: Fields) -> Fields:
-    converter = fields.get("g_converter")
-    g_max = converter.g_max if converter else fields.get("g_max") or PCM_G_MAX
+    g_max = _largest(fields, PCM_G_MAX)
     _read_converter(fields, PCM_G_MAX)
     _own_if(fields, "coeff_dic", dict(reram_wan.MEASURED))
     own = reram_wan.FITTED_AT if fields.get("coeff_dic") is None else g_max
@@ -126,11 +129,10 @@ def _read_cmo(fields: Fields) -> Fields:
 
 def _read_state_independent(fields: Fields) -> Fields:
     """As aihwkit computes it, read noise is relative to the largest conductance, in 1/uS."""
-    converter = fields.get("g_converter")
-    g_max = converter.g_max if converter else fields.get("g_max") or PCM_G_MAX
+    g_max = _largest(fields, PCM_G_MAX)
     _read_converter(fields, PCM_G_MAX)
     _own_if(fields, "prog_coeff", ERROR)
-    return {**fields, "read_q": 1.0 / g_max}
+    return {**fields, "read_q": 1.0 / g_max} if isinstance(g_max, int | float) else fields
 
 
 def _read_pmax(fields: Fields) -> Fields:
@@ -146,6 +148,8 @@ def _read_quantiser(fields: Fields) -> Fields:
     options = fields.pop("_range_estimator_params", None) or {}
     if estimator is not None:
         fields["range_estimator"] = estimator
+    if not isinstance(options, dict):  # a configuration refuses the name
+        options = {"range_estimator_params": options}
     return {**fields, **options}
 
 
