@@ -13,7 +13,7 @@ from rpusim.errors import BackendError, ConfigError
 
 __all__ = ["BACKENDS", "check_backend", "get_num_threads", "set_num_threads", "split"]
 
-BACKENDS = ("cpu", "python")
+BACKENDS = ("cpu", "cuda", "python")
 
 #: Below this much work per thread, in nanoseconds on one core, handing it over costs more than it
 #: saves.
@@ -25,12 +25,16 @@ _threads = None
 
 def check_backend(backend):
     """Return `backend` if it can be used here, else raise `BackendError`."""
-    if backend == "cuda":
-        raise BackendError(
-            'backend="cuda" is not built yet; use "cpu" (machine code) or "python" (plain loops).'
-        )
     if backend not in BACKENDS:
         raise BackendError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}.")
+    if backend == "cuda":
+        try:
+            from rpusim.kernels import cuda  # only who asks for a GPU pays for its packages
+        except ImportError as error:
+            raise BackendError(
+                f'backend="cuda" needs the package numba-cuda: pip install "rpusim[cuda]" ({error}).'
+            ) from error
+        cuda.check()
     return backend
 
 
@@ -83,7 +87,7 @@ def split(function, count, work, *args):
         The largest of what the calls returned.
     """
     global _pool
-    if work < 2 * WORTH_A_THREAD:
+    if work < 2 * WORTH_A_THREAD or function.__class__.__name__ == "Launch":
         return function(0, count, *args)
     threads = min(get_num_threads(), count, int(work / WORTH_A_THREAD))
     if threads <= 1:

@@ -16,10 +16,15 @@ import numpy as np
 from rpusim.errors import ConfigError
 from rpusim.kernels.primitives import native
 
-__all__ = ["apart", "bind", "compilers", "kernel", "mark", "names_used"]
+__all__ = ["apart", "bind", "compilers", "kernel", "launchers", "mark", "names_used"]
 
-#: how a bound function becomes one of a target; Numba's compiler for the CPU is built in
-compilers = {"python": lambda function: function, "exact": lambda function: function}
+#: how a bound function, an entry or not, becomes one of a target; that for the CPU is built in
+compilers = {
+    "python": lambda function, entry: function,
+    "exact": lambda function, entry: function,
+}
+#: target -> what makes of a plain kernel and its names something to be called, if not `bind`
+launchers = {}
 DOUBLE = ("exact", "double")  # targets whose literals stay in double precision
 
 _bound: dict = {}
@@ -33,9 +38,9 @@ def bind(function, target="cpu", *, entry=False, cache=True, **names):
     ----------
     function : callable
         A top-level or static function without closure or default arguments.
-    target : {"cpu", "python", "double", "exact"}
+    target : {"cpu", "python", "double", "exact", "cuda"}
         Machine code by Numba, or the plain function (still with float32 literals); the same two in
-        double precision, for studies.
+        double precision, for studies; or code for a GPU.
     entry : bool
         Whether Python calls it (rather than other bound functions).
     cache : bool
@@ -56,12 +61,26 @@ def bind(function, target="cpu", *, entry=False, cache=True, **names):
 
 
 def kernel(function, target="cpu", **names):
-    """Return `function` bound as an entry point: see `bind`."""
+    """Return `function` bound as an entry point: see `bind`.
+
+    For the target "cuda" it is a launch of teams, one for each row: `rpusim.kernels.cuda`.
+    """
+    if target in launchers:
+        key = (function, target, tuple(sorted((n, id(v)) for n, v in names.items())))
+        if key not in _bound:  # names are kept for their ids, as in `bind`
+            _bound[key] = (launchers[target](function, names), names)
+        return _bound[key][0]
     if names:
         return bind(function, target, entry=True, **names)
     if (function, target) not in _kernels:
         _kernels[function, target] = bind(function, target, entry=True)
     return _kernels[function, target]
+
+
+def ready(function):
+    """Mark a plain function that is what a target calls as it stands: it is not bound."""
+    function.is_ready = True
+    return function
 
 
 def apart(function):
@@ -110,7 +129,7 @@ def _bind(function, target, entry, cache, names):
             )
         if isinstance(value, types.FunctionType):
             value = native.get((target, value), value)
-        if isinstance(value, types.FunctionType):
+        if isinstance(value, types.FunctionType) and not hasattr(value, "is_ready"):
             value = bind(value, target, **names)
         space[name] = value if target in DOUBLE else _float32(value)
     code = code if target in DOUBLE else _float32_literals(code)
@@ -120,7 +139,7 @@ def _bind(function, target, entry, cache, names):
     # also of inner functions: two kernels from the disk must not share a symbol by chance
     copy.__qualname__ = f"{function.__name__}_{target}_{mark(function, names)}"
     if target in compilers:
-        return compilers[target](copy)
+        return compilers[target](copy, entry)
     options = {"nogil": True, "error_model": "numpy"}
     if not entry:
         inline = not getattr(function, "stands_apart", False)

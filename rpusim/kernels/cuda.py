@@ -1,24 +1,32 @@
-"""The CUDA target: laws as device functions, and bodies over a grid with one thread per crosspoint.
+"""The CUDA target: the same kernels, a block of threads for each row or vector.
 
-The same plain functions that run on the CPU. Laws and their draws compile to PTX without a GPU; in
-Numba's simulator (NUMBA_ENABLE_CUDASIM=1) whole updates run, thread by thread, and give the CPU's
-bits. Nothing outside this module imports `numba.cuda`.
+`kernel(rows, "cuda")` returns a `Launch`: called like any kernel over rows, ``(first, last, *args)``
+with arrays of the GPU, it gives each row to a team (`rpusim.kernels.team`), and does not wait.
+Arrays are CuPy's; work goes to CuPy's current stream. In Numba's simulator
+(NUMBA_ENABLE_CUDASIM=1) the same launches run in plain Python, on
+`rpusim.kernels.simulated_arrays`. Nothing outside this module imports `numba.cuda`.
 """
 
+import functools
 import os
 from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
-from numba import cuda
+from numba import cuda, int64, typeof
 
 from rpusim.errors import BackendError
-from rpusim.kernels.bind import bind, compilers
-from rpusim.kernels.primitives import bits_float, float_bits, native, popcount
+from rpusim.kernels import cuda_instructions, simulated_arrays
+from rpusim.kernels.bind import bind, compilers, launchers
+from rpusim.kernels.device_arrays import is_device_array
 
-__all__ = ["launch_grid", "ptx", "simulated"]
+__all__ = ["Launch", "arrays", "check", "ptx", "ptx_of_launch", "simulated"]
 
-THREADS = (8, 8)  # of a block
+#: threads of a team; the simulator starts a thread of the operating system for each
+TEAM = 128
+SIMULATED_TEAM = 2
+
+INSTALL = 'pip install "rpusim[cuda]"'
 
 
 def simulated():
@@ -26,56 +34,110 @@ def simulated():
     return os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 
 
-def _popcount(word):
-    return cuda.popc(word)
+def check():
+    """Raise `BackendError` if there is no GPU to work on, real or simulated."""
+    if simulated():
+        return
+    if arrays is None:
+        raise BackendError(f'backend="cuda" needs the package cupy: {INSTALL}.')
+    try:
+        found = cuda.is_available() and arrays.cuda.is_available()
+    except Exception as error:  # a driver that does not answer, whatever it raises
+        raise BackendError(f'backend="cuda": the GPU does not answer: {error}.') from error
+    if not found:
+        raise BackendError(
+            'backend="cuda" found no GPU; use "cpu", or try kernels in Numba\'s simulator: set '
+            "NUMBA_ENABLE_CUDASIM=1 before Python starts."
+        )
 
 
-def _float_bits(x):
-    return cuda.libdevice.float_as_int(x)
+def _library():
+    """Return the library of the GPU's arrays, or None if it is not installed."""
+    if simulated():
+        return simulated_arrays
+    try:
+        import cupy
+    except ImportError:
+        return None
+    return cupy
 
 
-def _bits_float(i):
-    return cuda.libdevice.int_as_float(i)
+arrays = _library()
 
 
-if not simulated():
-    compilers["cuda"] = cuda.jit(device=True)
-    native["cuda", popcount] = compilers["cuda"](_popcount)
-    native["cuda", float_bits] = compilers["cuda"](_float_bits)
-    native["cuda", bits_float] = compilers["cuda"](_bits_float)
+def rows(first, last, *args):
+    """Stand for a kernel over rows."""
+    raise NotImplementedError
 
 
-def launch_grid(body, shape, *args, **names):
-    """Run ``body(i, j, *args)`` for every crosspoint of a (rows, cols) grid.
+def run_team(first, last, args):
+    """Give the team of this block its row."""
+    row = first + team()
+    if row < last:
+        rows(row, row + 1, *args)
+
+
+def team():
+    """Return the number of this team."""
+    return 0
+
+
+class Launch:
+    """A kernel over rows, ready to be launched.
 
     Parameters
     ----------
-    body : callable
-        A plain function, such as `rpusim.pulses.walk.walk_plainly`.
-    shape : (int, int)
-        Rows and columns.
-    *args
-        Arrays and numbers; arrays are changed in place.
-    **names
-        Bound to the body's free names.
-
-    Raises
-    ------
-    BackendError
-        Without the simulator: whole updates on a real GPU are not built yet.
+    function : callable
+        The plain kernel ``(first, last, *args)``; its loops over columns are shared by a team.
+    names : dict
+        Bound to its free names.
     """
-    if not simulated():
-        raise BackendError("launch_grid runs in the simulator only: set NUMBA_ENABLE_CUDASIM=1.")
-    bound = bind(body, "python", **names)
 
-    def grid(rows, cols, *inner):
-        i, j = cuda.grid(2)
-        if i < rows and j < cols:
-            bound(int(i), int(j), *inner)
+    def __init__(self, function, names):
+        self._compiled = bind(run_team, "cuda", entry=True, rows=function, team=team, **names)
 
-    blocks = tuple(-(-size // threads) for size, threads in zip(shape, THREADS, strict=True))
-    with np.errstate(all="ignore"):
-        cuda.jit(grid)[blocks, THREADS](*shape, *args)
+    def __call__(self, first, last, *args):
+        """Run rows `first`..`last`, each by a team; return 0 at once."""
+        if last > first:
+            inner = tuple(launchable(a) for a in args)
+            if simulated():
+                with np.errstate(all="ignore"):
+                    cuda.jit(self._compiled)[last - first, SIMULATED_TEAM](first, last, inner)
+            else:
+                stream = _stream(arrays.cuda.get_current_stream().ptr)
+                self._compiled[last - first, TEAM, stream](first, last, inner)
+        return 0
+
+
+def launchable(value):
+    """Return an argument as a kernel takes it; refuse an array of this machine."""
+    if isinstance(value, np.ndarray) and value.ndim > 0:
+        raise BackendError(
+            f"a kernel of the GPU was given an array of this machine, of shape {value.shape}: "
+            "place() it first."
+        )
+    if isinstance(value, simulated_arrays.SimulatedArray):
+        return value.held
+    if isinstance(value, tuple):
+        return tuple(launchable(part) for part in value)
+    return value.item() if isinstance(value, np.ndarray) else value
+
+
+@functools.cache
+def _stream(pointer):
+    return cuda.external_stream(pointer) if pointer else cuda.default_stream()
+
+
+def _compile(copy, entry):
+    """Return machine code of a bound function; in the simulator, the function."""
+    if simulated():
+        return copy
+    return cuda.jit(copy, cache=True) if entry else cuda.jit(copy, device=True)
+
+
+compilers["cuda"] = _compile
+launchers["cuda"] = Launch
+cuda_instructions.install(simulated(), team)
 
 
 def ptx(function, signature, capability=(9, 0), **names):
@@ -92,8 +154,17 @@ def ptx(function, signature, capability=(9, 0), **names):
     **names
         Bound to its free names.
     """
-    device = bind(function, "cuda", **names)
+    return _ptx(bind(function, "cuda", **names), signature, capability, device=True)
+
+
+def ptx_of_launch(launch, *args, capability=(9, 0)):
+    """Return the PTX of a `Launch` for arguments of these kinds: arrays of this machine will do."""
+    inner = typeof(tuple(args))
+    return _ptx(launch._compiled, (int64, int64, inner), capability, device=False)
+
+
+def _ptx(dispatcher, signature, capability, device):
     card = SimpleNamespace(compute_capability=capability)
     with mock.patch.object(cuda.dispatcher, "get_current_device", return_value=card):
-        text, _ = cuda.compile_ptx(device.py_func, signature, device=True, cc=capability)
+        text, _ = cuda.compile_ptx(dispatcher.py_func, signature, device=device, cc=capability)
     return text

@@ -1,0 +1,50 @@
+"""Where arrays live: in the memory of this machine, or in that of a GPU.
+
+On the backends "cpu" and "python" arrays are NumPy's. On "cuda" they are CuPy's, which NumPy's own
+functions accept (``np.where``, ``np.maximum``, operators); only what makes a new array has to ask
+`namespace` for the library that does it. The two kinds never mix: CuPy refuses that, and so does
+the stand-in that Numba's simulator is given (`rpusim.kernels.simulated_arrays`).
+"""
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["host", "is_device_array", "namespace", "place", "put"]
+
+
+def namespace(backend: str) -> Any:
+    """Return the library of a backend's arrays: numpy, or one that makes arrays of a GPU."""
+    if backend != "cuda":
+        return np
+    from rpusim.kernels import cuda  # only who asks for a GPU pays for its packages
+
+    return cuda.arrays
+
+
+def is_device_array(array: Any) -> bool:
+    """Return whether an object offers memory of a GPU."""
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def place(array: Any, backend: str, dtype: Any = None) -> Any:
+    """Return an array where a backend can work on it; one that is there already is not copied."""
+    return namespace(backend).asarray(array, dtype=dtype)
+
+
+def host(array: Any) -> Any:
+    """Return a NumPy array of what an array holds: itself, or a copy of a GPU's.
+
+    It waits until the GPU has done what it was asked to do before.
+    """
+    return array.get() if is_device_array(array) else array
+
+
+def put(target: Any, values: Any) -> None:
+    """Set all elements of an array, wherever it and the values live."""
+    if is_device_array(target) == is_device_array(values):
+        target[...] = values
+    elif is_device_array(target):
+        target[...] = namespace("cuda").asarray(np.asarray(values), dtype=target.dtype)
+    else:
+        target[...] = host(values)
