@@ -19,6 +19,7 @@ from rpusim.devices.fabrication import BASE_PLANES, Draw, base_arrays
 from rpusim.devices.parameters import PulsedParameters
 from rpusim.devices.spread import STUCK, mean_gain
 from rpusim.errors import ConfigError
+from rpusim.kernels.crosspoint_law import CrosspointLaw, bind_crosspoint
 from rpusim.kernels.law import BoundLaw, bind_law, pack_model
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ class PulsedDevice(PulsedParameters):
 
     def bound_law(self, draws: int | None = None) -> BoundLaw:
         """Return the law as functions of a crossbar's arrays; `draws` 0: as if without noise."""
+        return self._bound(bind_law, draws)
+
+    def crosspoint_law(self) -> CrosspointLaw:
+        """Return the law as functions of one crosspoint at a time."""
+        return self._bound(bind_crosspoint, None)
+
+    def _bound(self, bind: Callable[..., Any], draws: int | None) -> Any:
         if self.draws not in (1, 2, 4):
             raise ConfigError(f"{type(self).__name__}.draws must be 1, 2 or 4, got {self.draws!r}.")
         if draws is None:
@@ -87,7 +95,7 @@ class PulsedDevice(PulsedParameters):
             )
             draws = 0 if quiet else self.draws
         numbers, tables = self._model_names()
-        return bind_law(self.law(), self.planes(), numbers, self.state, draws, tables)
+        return bind(self.law(), self.planes(), numbers, self.state, draws, tables)
 
     def model(self) -> Any:
         """Return the numbers of the configuration by name, as the law sees them in ``model``."""

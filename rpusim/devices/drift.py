@@ -18,6 +18,7 @@ import numpy as np
 
 from rpusim.config import Config, param
 from rpusim.kernels.random import normals4
+from rpusim.kernels.team import member, members
 
 __all__ = ["DriftParameter", "SimpleDriftParameter", "drift_rows"]
 
@@ -70,22 +71,12 @@ def drift_rows(begin, end, w, start, since, nu, low, high, settings, clock, step
         The time, in units of t_0.
     step, k0, k1 : int
         For the draws.
-
-    Returns
-    -------
-    int
-        1 if nu_k met a conductance that is not positive, else 0; then nothing was changed.
     """
     nu_std, ratio, g_offset, w_offset = settings[0], settings[1], settings[2], settings[3]
     nu_k, log_g0, noise = settings[4], settings[5], settings[6]
     shift = g_offset * ratio - w_offset
-    if nu_k != 0.0:
-        for i in range(begin, end):
-            for j in range(w.shape[1]):
-                if (start[i, j] - w_offset) / ratio + g_offset <= 0.0:
-                    return 1
     for i in range(begin, end):
-        for j in range(w.shape[1]):
+        for j in range(member(), w.shape[1], members()):
             exponent = nu[i, j]
             z0 = z1 = np.float32(0.0)
             if nu_std > 0.0 or noise > 0.0:

@@ -13,15 +13,23 @@ leaves is carried to the next call.
 
 import numpy as np
 
-from rpusim.kernels.random import normals4, philox, uniform
+from rpusim.kernels.random import normal_at, normals4, philox, uniform
+from rpusim.kernels.team import member, members
 
-__all__ = ["decay_rows", "diffuse_rows", "reset_rows", "rewrite_places", "rewrite_rows"]
+__all__ = [
+    "decay_rows",
+    "diffuse_rows",
+    "reset_rows",
+    "rewrite_marked",
+    "rewrite_places",
+    "rewrite_rows",
+]
 
 
 def decay_rows(begin, end, w, carry, rate, target, low, high, alpha):
     """Decay rows `begin`..`end` once; `carry` keeps what float32 cannot hold of a weight."""
     for i in range(begin, end):
-        for j in range(w.shape[1]):
+        for j in range(member(), w.shape[1], members()):
             exact = np.float64(w[i, j]) + carry[i, j]
             exact = exact - alpha * rate[i, j] * (exact - target[i, j])
             exact = min(max(exact, np.float64(low[i, j])), np.float64(high[i, j]))
@@ -34,7 +42,7 @@ def diffuse_rows(begin, end, w, rate, low, high, step, k0, k1):
     """Let rows `begin`..`end` take one step of their random walk."""
     blocks = (w.shape[1] + 3) // 4
     for i in range(begin, end):
-        for b in range(blocks):
+        for b in range(member(), blocks, members()):
             z = normals4(i, b, step, 0, k0, k1)
             for r in range(4):
                 j = b + r * blocks
@@ -47,7 +55,7 @@ def diffuse_rows(begin, end, w, rate, low, high, step, k0, k1):
 def reset_rows(begin, end, w, hits, target, low, high, columns, std, prob, step, k0, k1):
     """Reset the devices of the marked `columns` with probability `prob`; mark them in `hits`."""
     for i in range(begin, end):
-        for j in range(w.shape[1]):
+        for j in range(member(), w.shape[1], members()):
             if columns[j] != 0 and uniform(philox(i, j, step, 1, k0, k1)[0]) <= prob:
                 z, _, _, _ = normals4(i, j, step, 0, k0, k1)
                 w[i, j] = min(max(target[i, j] + std * z, low[i, j]), high[i, j])
@@ -75,6 +83,17 @@ def rewrite_rows(begin, end, seen, w, reference, hits, std, step, k0, k1):
         for j in range(cols):  # without a jump: wide instructions
             held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
             seen[i, j] = held + std * noise[j] if hits[i, j] != 0 else seen[i, j]
+    return 0
+
+
+def rewrite_marked(begin, end, seen, w, reference, marked, std, step, k0, k1):
+    """Do what `rewrite_rows` does, each device by itself."""
+    cols = w.shape[1]
+    for i in range(begin, end):
+        for j in range(member(), cols, members()):
+            if marked[i, j]:
+                held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
+                seen[i, j] = held + std * normal_at(i, j, cols, step, k0, k1)
     return 0
 
 

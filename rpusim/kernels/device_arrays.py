@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["host", "is_device_array", "namespace", "place", "put"]
+__all__ = ["copied", "host", "is_device_array", "namespace", "place", "put"]
 
 
 def namespace(backend: str) -> Any:
@@ -38,6 +38,11 @@ def host(array: Any) -> Any:
     It waits until the GPU has done what it was asked to do before.
     """
     return array.get() if is_device_array(array) else array
+
+
+def copied(array: Any) -> np.ndarray:
+    """Return a NumPy array of one's own of what an array holds."""
+    return array.get() if is_device_array(array) else array.copy()
 
 
 def put(target: Any, values: Any) -> None:

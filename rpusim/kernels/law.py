@@ -17,7 +17,17 @@ import numpy as np
 
 from rpusim.kernels.bind import names_used
 
-__all__ = ["BoundLaw", "LANES", "FIRST", "bind_law", "pack_model", "unpacker", "with_parameters"]
+__all__ = [
+    "BoundLaw",
+    "LANES",
+    "FIRST",
+    "bind_law",
+    "law_names",
+    "pack_model",
+    "tables_of",
+    "unpacker",
+    "with_parameters",
+]
 
 LANES = 16
 FIRST = 2  # row of the first field
@@ -73,12 +83,9 @@ def bind_law(pulse, planes, parameters, state=(), draws=1, tables=()):
         lane c, and the state back; FIELDS is the number of rows of fields and numbers,
         TABLES whether the law reads tables.
     """
-    used = names_used(pulse)
-    fields = ("max_bound", "min_bound")
-    fields += tuple(p for p in planes if p not in fields and (p in used or p in state))
+    fields, read = law_names(pulse, planes, parameters, state)
     row = {name: (FIRST + m) * LANES for m, name in enumerate(fields)}
     device = "Device(" + ", ".join(f"local[{row[f]} + c]" for f in fields) + ")"
-    read = [name for name in parameters if name in used]
     constant = {name: (FIRST + len(fields) + m) * LANES for m, name in enumerate(read)}
     entries = [f"local[{constant[p]} + c]" if p in read else "ZERO" for p in parameters]
     entries += [f"tables[{k}]" for k in range(len(tables))]
@@ -113,10 +120,7 @@ def bind_law(pulse, planes, parameters, state=(), draws=1, tables=()):
     prepare = ["def prepare(local, model):", "    for c in range(LANES):", "        pass"]
     for name in read:
         prepare.append(f"        local[{constant[name]} + c] = model[{parameters.index(name)}]")
-    cuts = []
-    for k in range(len(parameters), len(parameters) + 2 * len(tables), 2):
-        cuts.append(f"model[int(model[{k}]) : int(model[{k + 1}])], ")
-    split_tables = ["def split_tables(model):", f"    return ({''.join(cuts)})"]
+    split_tables = tables_of(parameters, tables)
     load = ["def load(local, planes, i, j, c):"]
     load += [f"    local[{row[f]} + c] = planes[{planes.index(f)}, i, j]" for f in fields]
     save = ["def save(local, planes, i, j, c):", "    pass"]
@@ -124,9 +128,24 @@ def bind_law(pulse, planes, parameters, state=(), draws=1, tables=()):
     for lines in (advance, unbounded, prepare, split_tables, load, save):
         exec("\n".join(lines), space)
     made = [space[name] for name in BoundLaw._fields[:6]]
-    return BoundLaw(
-        *made, len(fields) + len(read), draws, 4 // max(draws, 1), bool(set(tables) & used)
-    )
+    reads_tables = bool(set(tables) & names_used(pulse))
+    return BoundLaw(*made, len(fields) + len(read), draws, 4 // max(draws, 1), reads_tables)
+
+
+def law_names(pulse, planes, parameters, state):
+    """Return the planes and the numbers of the configuration that a law reads, as two tuples."""
+    used = names_used(pulse)
+    fields = ("max_bound", "min_bound")
+    fields += tuple(p for p in planes if p not in fields and (p in used or p in state))
+    return fields, tuple(name for name in parameters if name in used)
+
+
+def tables_of(parameters, tables):
+    """Return the lines of ``split_tables(model)``."""
+    cuts = []
+    for k in range(len(parameters), len(parameters) + 2 * len(tables), 2):
+        cuts.append(f"model[int(model[{k}]) : int(model[{k + 1}])], ")
+    return ["def split_tables(model):", f"    return ({''.join(cuts)})"]
 
 
 @functools.cache

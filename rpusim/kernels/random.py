@@ -25,7 +25,7 @@ import numpy as np
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.elementary import log
 
-__all__ = ["philox", "normal_pair", "normals4", "uniform", "fill_words", "normal", "uniforms"]
+__all__ = ["philox", "normal_pair", "normals4", "normal_at", "uniform", "fill_words", "normal", "uniforms"]
 
 MASK = 0xFFFFFFFF
 MULTIPLY_0, MULTIPLY_1 = 0xD2511F53, 0xCD9E8D57
@@ -77,6 +77,14 @@ def normals4(c0, c1, c2, c3, k0, k1):
     z0, z1 = normal_pair(r0, r1)
     z2, z3 = normal_pair(r2, r3)
     return z0, z1, z2, z3
+
+
+def normal_at(i, j, columns, step, k0, k1):
+    """Return the normal of column `j` where four columns of a row share a block of draws."""
+    blocks = (columns + 3) // 4
+    z0, z1, z2, z3 = normals4(i, j % blocks, step, 0, k0, k1)
+    r = j // blocks
+    return z0 if r == 0 else (z1 if r == 1 else (z2 if r == 2 else z3))
 
 
 def fill_words(out, c1, c2, c3, k0, k1):

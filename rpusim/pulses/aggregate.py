@@ -21,18 +21,27 @@ from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import popcount
 from rpusim.kernels.random import normals4
 from rpusim.pulses.lineup import coincide, gather, transposed
-from rpusim.pulses.walk import fields, load, split_tables, walk_lanes, walk_plainly, workspace
+from rpusim.pulses.walk import fields, load, split_tables, walk_lanes, workspace
 
-__all__ = ["aggregate_plainly", "aggregate_rows"]
+__all__ = ["aggregate_rows", "lower", "path_is_clear", "settle", "unbounded", "upper"]
 
 MARGIN = 8.0  # standard deviations
-UPPER, LOWER = FIRST * LANES, (FIRST + 1) * LANES  # where `local` holds the bounds
 DRAWS = 1  # of the law: normals per pulse
 
 
 def unbounded(w, sign, local, tables, c, z):
     """Stand for the law without bounds."""
     raise NotImplementedError
+
+
+def upper(local, c):
+    """Return the upper bound of lane `c`."""
+    return local[FIRST * LANES + c]
+
+
+def lower(local, c):
+    """Return the lower bound of lane `c`."""
+    return local[(FIRST + 1) * LANES + c]
 
 
 def steps(n_up, n_down, local, tables, c):
@@ -53,20 +62,22 @@ def settle(w, n_up, n_down, z, local, tables, c):
     up, down = np.float32(np.int32(n_up)), np.float32(np.int32(n_down))
     top = w + up * max(rise, 0.0) + down * max(fall, 0.0) + MARGIN * spread
     bottom = w + up * min(rise, 0.0) + down * min(fall, 0.0) - MARGIN * spread
-    clear = (top < local[UPPER + c]) & (bottom > local[LOWER + c])
+    clear = (top < upper(local, c)) & (bottom > lower(local, c))
     return w + (up * rise + down * fall) + spread * z, clear
 
 
 @apart
-def path_is_clear(w, n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, i, j):
-    """Return whether the path through the chunk's words stays clear of both bounds.
+def path_is_clear(
+    w, n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, begin, end, i, j
+):
+    """Return whether the path through words `begin`..`end` stays clear of both bounds.
 
     As in `settle`, but only within a word are all orders of the pulses allowed for.
     """
     rise, fall, spread = steps(n_up, n_down, local, tables, c)
     margin = MARGIN * spread
     highest = lowest = mean = w
-    for q in range(xw.shape[0]):
+    for q in range(begin, end):
         live = int(coincide(xw[q, j], dw[q, i], offsets[q]))
         rises = live & int(xs[q, j] ^ ds[q, i])
         up = np.float32(np.int32(popcount(rises)))
@@ -74,39 +85,7 @@ def path_is_clear(w, n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, i,
         highest = max(highest, mean + up * max(rise, 0.0) + down * max(fall, 0.0))
         lowest = min(lowest, mean + up * min(rise, 0.0) + down * min(fall, 0.0))
         mean = mean + (up * rise + down * fall)
-    return highest + margin < local[UPPER + c] and lowest - margin > local[LOWER + c]
-
-
-def aggregate_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
-    """Apply a chunk's pulses to one crosspoint: what `aggregate_rows` does, for one (i, j)."""
-    n_up = n_down = 0
-    for q in range(xw.shape[0]):
-        live = int(coincide(xw[q, j], dw[q, i], offsets[q]))
-        up = live & int(xs[q, j] ^ ds[q, i])
-        n_up += popcount(up)
-        n_down += popcount(live ^ up)
-    if n_up + n_down == 0:
-        return
-    local = fields(model)
-    load(local, planes, i, j, 0)
-    z = np.float32(0.0)
-    if DRAWS > 0:
-        blocks = (w.shape[1] + 3) // 4
-        z = normals4(i, j % blocks, step, 0, int(keys[0]), int(keys[1]))[j // blocks]
-    tables = split_tables(model)
-    settled, clear = settle(w[i, j], n_up, n_down, z, local, tables, 0)
-    if not clear:
-        clear = path_is_clear(
-            w[i, j], n_up, n_down, local, tables, 0, xw, xs, dw, ds, offsets, i, j
-        )
-    if clear:
-        w[i, j] = settled
-        counts[i, 0] += n_up
-        counts[i, 1] += n_down
-        if hits.size > 0:
-            hits[i, j] = 1
-    else:
-        walk_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts)
+    return highest + margin < upper(local, c) and lowest - margin > lower(local, c)
 
 
 def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
@@ -155,7 +134,7 @@ def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, 
                 j = start + c
                 n_up, n_down = ups[j], alls[j] - ups[j]
                 if near[c] == 0 or path_is_clear(
-                    local[c], n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, i, j
+                    local[c], n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, 0, words, i, j
                 ):
                     w[i, j] = moved[c]
                 else:

@@ -6,12 +6,15 @@ Computed in double precision, so that the train length does not depend on a roun
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from rpusim.errors import DataError, StateError
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import host, is_device_array, namespace
 from rpusim.kernels.primitives import bits_float, float_bits
+from rpusim.kernels.team import largest, member, members
 from rpusim.pulses.settings import UpdateParameters
 
 __all__ = ["Plan", "check_pairs", "plan"]
@@ -71,6 +74,7 @@ def plan(
     StateError
         If a train would be longer than 65536 slots.
     """
+    x, d = with_their_largest(x), with_their_largest(d)
     result = Plan(len(x))
     choose = settings.update_bl_management
     managed = settings.update_management or choose
@@ -89,6 +93,7 @@ def plan(
 
 def check_pairs(x: np.ndarray, d: np.ndarray) -> None:
     """Raise `DataError` if `x` or `d` holds NaN or infinity, for updates that need no plan."""
+    x, d = with_their_largest(x), with_their_largest(d)
     _refuse(kernel(look_at_pairs)(x, d), x, d)
 
 
@@ -97,6 +102,30 @@ def _refuse(status: int, x: np.ndarray, d: np.ndarray) -> None:
         which, values = ("x", x) if status == 1 else ("d", d)
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise DataError(f"update: {which} must be finite, got NaN or infinity in row {row}.")
+
+
+def with_their_largest(v: Any) -> np.ndarray:
+    """Return vectors as they are, or of vectors on a GPU their largest magnitudes, (batch, 1).
+
+    A vector that is not finite has infinity. A plan asks for no more; it waits for the GPU.
+    """
+    if not is_device_array(v):
+        return v
+    out = namespace("cuda").empty((len(v), 1), np.float32)
+    kernel(largest_rows, "cuda")(0, len(v), v, out)
+    return host(out)
+
+
+def largest_rows(begin, end, values, out):
+    """Fill ``out[b, 0]`` with the largest magnitude of vectors `begin`..`end`."""
+    for b in range(begin, end):
+        top = 0
+        for j in range(member(), values.shape[1], members()):
+            top = max(top, float_bits(values[b, j]) & 0x7FFFFFFF)
+        v = largest(bits_float(np.int32(min(top, INFINITY_BITS))))
+        if member() == 0:
+            out[b, 0] = v
+    return 0
 
 
 def largest_bits(v):

@@ -9,19 +9,9 @@ import numpy as np
 
 from rpusim.kernels.primitives import popcount
 from rpusim.pulses.lineup import RUN_FULL, coincide
-from rpusim.pulses.walk import (
-    fields,
-    load,
-    save,
-    split_tables,
-    walk,
-    walk_lanes,
-    workspace,
-)
+from rpusim.pulses.walk import walk_lanes, workspace
 
-__all__ = ["rising_pairs", "rising_plainly", "rising_rows"]
-
-ALL_RISE = -1
+__all__ = ["rising_pairs", "rising_rows"]
 
 
 def rising_pairs(x, d):
@@ -33,23 +23,6 @@ def rising_pairs(x, d):
     xs = np.stack([np.maximum(x, zero), np.minimum(x, zero)], axis=1)
     ds = np.stack([np.minimum(d, zero), np.maximum(d, zero)], axis=1)
     return xs.reshape(-1, x.shape[1]), ds.reshape(-1, d.shape[1])
-
-
-def rising_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
-    """Apply a chunk's up pulses to one crosspoint: what `rising_rows` does, for one (i, j)."""
-    n = 0
-    for q in range(xw.shape[0]):
-        n += popcount(int(coincide(xw[q, j], dw[q, i], offsets[q])) & int(xs[q, j] ^ ds[q, i]))
-    if n > 0:
-        counts[i, 0] += n
-        local = fields(model)
-        load(local, planes, i, j, 0)
-        k0, k1 = int(keys[2]), int(keys[3])
-        tables = split_tables(model)
-        w[i, j] = walk(w[i, j], ALL_RISE, n, local, tables, 0, i, j, step, 0, k0, k1)
-        save(local, planes, i, j, 0)
-        if hits.size > 0:
-            hits[i, j] = 1
 
 
 def rising_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):

@@ -19,7 +19,18 @@ from rpusim.kernels.random import philox, uniform
 from rpusim.pulses.plan import Plan
 from rpusim.pulses.settings import PulseType, UpdateParameters
 
-__all__ = ["SLOTS", "STOCHASTIC", "Trains", "chunks", "coincide", "count_product", "trains"]
+__all__ = [
+    "SLOTS",
+    "STOCHASTIC",
+    "Trains",
+    "chunks",
+    "coincide",
+    "count_product",
+    "number_of_pulses",
+    "options",
+    "quantise",
+    "trains",
+]
 
 SLOTS = 62  # of a word
 FULL = (1 << 62) - 1
@@ -97,26 +108,35 @@ def trains(
         Where it runs.
     """
     start, end, slots = chunk
-    implicit = settings.pulse_type is PulseType.DETERMINISTIC_IMPLICIT
-    x_res, d_res = settings.res, settings.res
-    if implicit:
-        x_res, d_res = settings.x_res_implicit, settings.d_res_implicit
-    x_res = 1.0 / x_res if x_res > 1.0 else x_res
-    d_res = 1.0 / d_res if d_res > 1.0 else d_res
     if settings.pulse_type in STOCHASTIC:
         made = Trains(-(-slots // SLOTS), x.shape[1], d.shape[1], counted=False)
         fire = kernel(fire_slots, backend)
-        options: tuple[Any, ...] = (settings.sto_round, x_res, d_res)
     else:
         each = -(-plan.length[start:end].astype(np.int64) // SLOTS)
         made = Trains(int(each.sum()), x.shape[1], d.shape[1], counted=True)
         made.offsets[:] = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
         made.offsets *= SLOTS
         fire = kernel(fire_counts, backend)
-        options = (settings.sto_round, x_res, d_res, implicit)
-    args = (x, d, plan.table, start, end, first, *keys, *options)
+    args = (x, d, plan.table, start, end, first, *keys, *options(settings))
     fire(*args, made.xw, made.xs, made.dw, made.ds)
     return made
+
+
+def options(settings: UpdateParameters) -> tuple[Any, ...]:
+    """Return what kernels of trains need of the settings."""
+    implicit = settings.pulse_type is PulseType.DETERMINISTIC_IMPLICIT
+    x_res, d_res = settings.res, settings.res
+    if implicit:
+        x_res, d_res = settings.x_res_implicit, settings.d_res_implicit
+    x_res = 1.0 / x_res if x_res > 1.0 else x_res
+    d_res = 1.0 / d_res if d_res > 1.0 else d_res
+    steps = (settings.sto_round, x_res, d_res)
+    return steps if settings.pulse_type in STOCHASTIC else (*steps, implicit)
+
+
+def whole(v):
+    """Return the integer nearest to a float64, the even one of two."""
+    return (v + RINT) - RINT
 
 
 def quantise(p, res, sto_round, line, sample, k0, k1):
@@ -125,7 +145,7 @@ def quantise(p, res, sto_round, line, sample, k0, k1):
         dither = 0.0
         if sto_round:
             dither = uniform(philox(line, 0, sample, 1, k0, k1)[0]) - 0.5
-        p = np.rint(p / res + dither) * res
+        p = whole(p / res + dither) * res
     return p
 
 
@@ -214,15 +234,18 @@ def count_side(
             for j in range(values.shape[1]):
                 p = abs(values[b, j]) * table[side, b]
                 p = quantise(p, res, sto_round, j, sample, k0, high)
-                if implicit:
-                    v = min(p, 1.0)
-                    v = v * slots if side == 2 else v
-                else:
-                    v = min(np.rint(slots * p), np.float64(slots))
-                    v = v / slots if side == 2 else v
-                words[q, j] = v
+                words[q, j] = number_of_pulses(p, slots, implicit, side == 2)
                 signs[q, j] = FULL if values[b, j] < 0.0 else 0
             q += 1
+
+
+def number_of_pulses(p, slots, implicit, carries_length):
+    """Return the number of a line whose product with that of the other side counts pulses."""
+    if implicit:
+        v = min(p, 1.0)
+        return v * slots if carries_length else v
+    v = min(whole(slots * p), np.float64(slots))
+    return v / slots if carries_length else v
 
 
 def coincide(x, d, offset):
@@ -232,5 +255,5 @@ def coincide(x, d, offset):
 
 def count_product(x, d, offset):
     """Return as many ones as the deterministic types send pulses beyond the first `offset`."""
-    n = int((x * d + RINT) - RINT) - offset
+    n = int(whole(x * d)) - offset
     return (1 << min(max(n, 0), SLOTS)) - 1

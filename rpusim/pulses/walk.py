@@ -26,7 +26,7 @@ from rpusim.pulses.lineup import (
 )
 from rpusim.pulses.trains import SLOTS
 
-__all__ = ["fields", "walk_lanes", "walk_plainly", "walk_rows", "workspace"]
+__all__ = ["fields", "normals_of_block", "walk_lanes", "walk_rows", "workspace"]
 
 PART, PART_FULL = 28, (1 << 28) - 1  # and those that a lane holds, in 32 bits
 # of the law: normals per pulse, pulses per block, rows of fields, whether it reads tables
@@ -90,38 +90,6 @@ def pulse_block(w, rises, n, local, tables, c, z0, z1, z2, z3, whole):
     elif DRAWS == 2 and whole:
         w = one_pulse(w, rises & 2 != 0, n > 1, local, tables, c, z2, z3, z2, z3)
     return w
-
-
-def walk(w, rises, n, local, tables, c, i, j, step, block, k0, k1):
-    """Apply `n` pulses to one crosspoint; their normals start at `block`."""
-    while n > 0:
-        z0, z1, z2, z3 = normals_of_block(i, j, step, block, k0, k1, True)
-        w = pulse_block(w, rises, n, local, tables, c, z0, z1, z2, z3, True)
-        rises >>= PER_BLOCK
-        n -= PER_BLOCK
-        block += 1
-    return w
-
-
-def walk_plainly(i, j, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):
-    """Apply a chunk's pulses to one crosspoint: what `walk_rows` does, for one (i, j)."""
-    rises = n = 0
-    for q in range(xw.shape[0]):
-        live = int(coincide(xw[q, j], dw[q, i], offsets[q]))
-        up = live & int(xs[q, j] ^ ds[q, i])
-        rises |= compress(up, live) << n
-        n += popcount(live)
-        counts[i, 0] += popcount(up)
-        counts[i, 1] += popcount(live ^ up)
-    if n > 0:
-        local = fields(model)
-        load(local, planes, i, j, 0)
-        k0, k1 = int(keys[2]), int(keys[3])
-        tables = split_tables(model)
-        w[i, j] = walk(w[i, j], rises, n, local, tables, 0, i, j, step, 0, k0, k1)
-        save(local, planes, i, j, 0)
-        if hits.size > 0:
-            hits[i, j] = 1
 
 
 def walk_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, keys, hits, counts):

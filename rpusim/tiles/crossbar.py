@@ -15,17 +15,18 @@ from rpusim.devices.fabrication import Draw
 from rpusim.errors import StateError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import copied, namespace, place, put
 from rpusim.kernels.streams import Purpose, Streams
 from rpusim.pulses.exact import clip_rows
 from rpusim.pulses.settings import UpdateParameters
 from rpusim.tiles import hidden
+from rpusim.tiles.crosspoint_pulsing import pulser
 from rpusim.tiles.ledger import UpdateReport
-from rpusim.tiles.pulsing import Pulser
+from rpusim.tiles.write_noise import rewrite
 
 __all__ = ["Crossbar"]
 
 NOTHING = np.zeros((0, 0), np.float32)
-FEW = 32  # devices in one that is written, from which it pays to write each by itself
 OPERATION = 3.0  # nanoseconds per device of an elementwise operation, to judge whether threads pay
 
 
@@ -40,7 +41,7 @@ class Crossbar:
         What they are.
     streams : Streams
         Where its draws come from.
-    backend : {"cpu", "python"}
+    backend : {"cpu", "cuda", "python"}
         Where it runs.
     bias : bool
         Whether the last column is an analog bias.
@@ -69,20 +70,21 @@ class Crossbar:
         key = (Streams(seed) if seed > 0 else streams.fabrication).key(Purpose.FABRICATE)
         arrays = device.fabricate(shape, Draw(key), bias)
         self.names = device.planes()
-        self.planes = np.stack([arrays[name] for name in self.names])
+        self.planes = place(np.stack([arrays[name] for name in self.names]), backend)
         self.granularity = device.weight_granularity
-        self.persistent = np.zeros(shape, np.float32)
+        zeros = namespace(backend).zeros
+        self.persistent = zeros(shape, np.float32)
         apart = device.write_noise > 0.0 or device.subtracts_reference
-        self.weights = np.zeros(shape, np.float32) if apart else self.persistent
-        self._carry = np.zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
+        self.weights = zeros(shape, np.float32) if apart else self.persistent
+        self._carry = zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
         self.drifts = device.drift.nu > 0.0  # whether time does anything to them
-        self._start = np.zeros(shape if self.drifts else (0, 0), np.float32)
-        self._since = np.zeros(shape if self.drifts else (0, 0), np.float64)
+        self._start = zeros(shape if self.drifts else (0, 0), np.float32)
+        self._since = zeros(shape if self.drifts else (0, 0), np.float64)
         self.clock, self.version = 0.0, 0
-        counts = shape if device.count_pulses else (0, 0)
-        self._counts = np.zeros((2, *counts), np.int64)
-        self._pulser = Pulser(device.bound_law(), device.step_depends_on_weight, backend)
-        self._model = device.model_vector().astype(np.float32)
+        self._counts = zeros((2, *(shape if device.count_pulses else (0, 0))), np.int64)
+        self._no_hits = zeros((0, 0), np.uint8)
+        self._pulser: Any = pulser(device, backend)
+        self._model = place(device.model_vector().astype(np.float32), backend)
 
     # ---------------------------------------------------------------- access
 
@@ -107,10 +109,11 @@ class Crossbar:
 
     def set_weights(self, weights: np.ndarray) -> int:
         """Write weights, limited to the devices' bounds; return how many that changed."""
-        self.persistent[:] = weights + self._reference()
+        self.persistent[:] = place(weights, self.backend) + self._reference()
         clipped = self.limit()
         self._carry[:] = 0.0
-        self.touched(np.ones(self.shape, np.uint8), set_by_user=True)
+        everywhere = namespace(self.backend).ones(self.shape, np.uint8)
+        self.touched(everywhere, set_by_user=True)
         return clipped
 
     # ---------------------------------------------------------------- physics
@@ -119,7 +122,9 @@ class Crossbar:
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
         """Pulse the devices for a batch of vector pairs; see `Pulser.update`."""
-        hits = np.zeros(self.shape if self._tracked() else (0, 0), np.uint8)
+        hits = self._no_hits
+        if self._tracked():
+            hits = namespace(self.backend).zeros(self.shape, np.uint8)
         report = self._pulser.update(self, x, d, rate, settings, hits, self._counts)
         if hits.size:
             self.touched(hits)
@@ -144,8 +149,9 @@ class Crossbar:
 
     def reset(self, columns: np.ndarray, prob: float = 1.0) -> None:
         """Reset the devices of the marked columns, each with probability `prob`."""
-        hits = np.zeros(self.shape, np.uint8)
-        args = (hits, self._rest(), *self._bounds(), columns.astype(np.uint8))
+        hits = namespace(self.backend).zeros(self.shape, np.uint8)
+        chosen = place(columns.astype(np.uint8), self.backend)
+        args = (hits, self._rest(), *self._bounds(), chosen)
         noise = (np.float32(self.device.reset_std), np.float32(prob))
         noise += self.streams.draw(Purpose.RESET)
         self._run(operators.reset_rows, self.persistent, *args, *noise)
@@ -167,13 +173,16 @@ class Crossbar:
         clock = self.clock + delta_t / p.t_0
         names = ("nu_std", "wg_ratio", "g_offset", "w_offset", "nu_k", "log_g0", "w_noise_std")
         settings = np.array([getattr(p, name) for name in names], np.float32)
-        held, before = self._held(), self._held().copy()
-        args = (held, self._start, self._since, self.plane("drift_nu"), *self.weight_range())
-        if self._run(drift_rows, *args, settings, clock, *self.streams.draw(Purpose.DRIFT)):
+        g = (self._start - p.w_offset) / p.wg_ratio + p.g_offset if p.nu_k != 0.0 else None
+        if g is not None and bool((g <= 0.0).any()):
             raise StateError(
                 "drift: nu_k needs positive conductances; choose g_offset and w_offset so that "
                 "(w - w_offset) / wg_ratio + g_offset > 0 for all weights."
             )
+        held, before = self._held(), self._held().copy()
+        args = (held, self._start, self._since, self.plane("drift_nu"), *self.weight_range())
+        args += (place(settings, self.backend), clock, *self.streams.draw(Purpose.DRIFT))
+        self._run(drift_rows, *args)
         self.clock = clock
         moved = held != before
         if held is not self.persistent:
@@ -187,37 +196,38 @@ class Crossbar:
             raise StateError(
                 f"pulses are not counted: make the tile with {name}(count_pulses=True)."
             )
-        return {"up": self._counts[0].copy(), "down": self._counts[1].copy()}
+        return {"up": copied(self._counts[0]), "down": copied(self._counts[1])}
 
     # ---------------------------------------------------------------- state
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything as plain arrays, by name."""
-        state = {f"plane_{name}": self.plane(name).copy() for name in self.names}
-        state |= {
-            "persistent_weights": self.persistent.copy(),
-            "visible_weights": self.weights.copy(),
-            "granularity": np.array(self.granularity),
-            "decay_carry": self._carry.copy(),
-            "drift_start": self._start.copy(),
-            "drift_since": self._since.copy(),
-            "drift_clock": np.array(self.clock),
-            "pulse_counts": self._counts.copy(),
-        }
-        return state
+        state = {f"plane_{name}": copied(self.plane(name)) for name in self.names}
+        state |= {name: copied(array) for name, array in self._arrays().items()}
+        numbers = {"granularity": self.granularity, "drift_clock": self.clock}
+        return state | {name: np.array(value) for name, value in numbers.items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` returned; the caller has checked names and shapes."""
         self.version += 1
         for name in self.names:
-            self.plane(name)[:] = state[f"plane_{name}"]
-        self.persistent[:] = state["persistent_weights"]
-        self.weights[:] = state["visible_weights"]
+            put(self.plane(name), state[f"plane_{name}"])
+        for name, array in self._arrays().items():
+            put(array, state[name])
         self.granularity, self.clock = float(state["granularity"]), float(state["drift_clock"])
-        self._carry[:], self._start[:] = state["decay_carry"], state["drift_start"]
-        self._since[:], self._counts[:] = state["drift_since"], state["pulse_counts"]
 
     # ---------------------------------------------------------------- inside
+
+    def _arrays(self) -> dict[str, Any]:
+        """Return all that changes, beside the planes, by its name in a state."""
+        return {
+            "persistent_weights": self.persistent,
+            "visible_weights": self.weights,
+            "decay_carry": self._carry,
+            "drift_start": self._start,
+            "drift_since": self._since,
+            "pulse_counts": self._counts,
+        }
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         return self.plane("min_bound"), self.plane("max_bound")
@@ -264,8 +274,9 @@ class Crossbar:
     def touched(self, hits: np.ndarray, set_by_user: bool = False) -> None:
         """Note that some devices were written: their drift restarts, their write noise is new."""
         if self._since.size:
-            self._start[hits != 0] = self._held()[hits != 0]
-            self._since[hits != 0] = self.clock
+            written = hits != 0
+            self._start[:] = np.where(written, self._held(), self._start)
+            self._since[:] = np.where(written, self.clock, self._since)
         if set_by_user and not getattr(self.device, "apply_write_noise_on_set", True):
             self.version += 1
             self.weights[:] = self._held()
@@ -283,17 +294,11 @@ class Crossbar:
         if self.device.write_noise == 0.0:
             self._show()
             return
-        marked = hits.astype(bool)
-        if count := np.count_nonzero(marked):
+        reference = self._reference() if self.device.subtracts_reference else NOTHING
+        args = (self.weights, self.persistent, place(reference, self.backend), hits.astype(bool))
+        noise = (np.float32(self.device.write_noise), *self.streams.draw(Purpose.WRITE))
+        if rewrite(*args, *noise, self.backend):
             self.version += 1
-            zero = self._reference() if self.device.subtracts_reference else NOTHING
-            args = (self.weights, self.persistent, zero)
-            noise = (np.float32(self.device.write_noise), *self.streams.draw(Purpose.WRITE))
-            if count < marked.size // FEW:
-                rewrite = kernel(operators.rewrite_places, self.backend)
-                rewrite(0, count, *args, np.flatnonzero(marked), *noise)
-            else:
-                self._run(operators.rewrite_rows, *args, marked.view(np.uint8), *noise)
 
     def _run(self, rows: Callable[..., int], *args: Any) -> int:
         work = OPERATION * self.persistent.size

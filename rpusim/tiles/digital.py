@@ -9,8 +9,10 @@ import numpy as np
 
 from rpusim.devices import FloatingPointDevice, IdealDevice
 from rpusim.errors import StateError
+from rpusim.kernels.device_arrays import copied, namespace, place, put
 from rpusim.kernels.random import normal
 from rpusim.kernels.streams import Purpose, Streams
+from rpusim.pulses.plan import check_pairs
 from rpusim.pulses.settings import UpdateParameters
 from rpusim.tiles.ledger import UpdateReport
 from rpusim.tiles.pulsing import subtract
@@ -29,7 +31,7 @@ class DigitalMatrix:
         Its decay, diffusion and drift.
     streams : Streams
         Where its draws come from.
-    backend : {"cpu", "python"}
+    backend : {"cpu", "cuda", "python"}
         Where it runs.
     """
 
@@ -41,8 +43,9 @@ class DigitalMatrix:
         backend: str = "cpu",
     ) -> None:
         self.shape, self.device, self.streams, self.backend = shape, device, streams, backend
-        self.weights = self.persistent = np.zeros(shape, np.float32)
-        self._carry = np.zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
+        zeros = namespace(backend).zeros
+        self.weights = self.persistent = zeros(shape, np.float32)
+        self._carry = zeros(shape if device.lifetime > 0.0 else (0, 0), np.float32)
         self._start, self._since, self.clock = self.weights.copy(), 0.0, 0.0
         self.version = 0
 
@@ -60,7 +63,7 @@ class DigitalMatrix:
 
     def set_weights(self, weights: np.ndarray) -> int:
         """Write weights; none is ever clipped."""
-        self.persistent[:] = weights
+        put(self.persistent, weights)
         self._carry[:] = 0.0
         self._written()
         return 0
@@ -74,13 +77,14 @@ class DigitalMatrix:
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
         """Subtract ``rate * d^T x``."""
+        check_pairs(x, d)
         subtract(self.persistent, x, d, rate, self.backend)
         self._written()
         return UpdateReport(vectors=len(x))
 
     def add(self, step: np.ndarray) -> None:
         """Move all weights by a step of their own."""
-        self.persistent += step
+        self.persistent += place(step, self.backend)
         self._written()
 
     def decay(self, alpha: float = 1.0) -> None:
@@ -96,7 +100,8 @@ class DigitalMatrix:
         """Take one step of the random walk."""
         if self.device.diffusion > 0.0:
             step, *key = self.streams.draw(Purpose.DIFFUSION)
-            self.persistent += self.device.diffusion * normal(self.shape, tuple(key), step=step)
+            z = place(normal(self.shape, tuple(key), step=step), self.backend)
+            self.persistent += self.device.diffusion * z
             self._written()
 
     def reset(self, columns: np.ndarray, prob: float = 1.0) -> None:
@@ -107,7 +112,8 @@ class DigitalMatrix:
         fresh = self.device.reset_std * normal(self.shape, tuple(key), step=step)
         chosen = np.random.default_rng([*key, step]).random(self.shape) < prob
         chosen &= columns.astype(bool)
-        self.persistent[chosen] = fresh[chosen]
+        fresh, chosen = place(fresh, self.backend), place(chosen, self.backend)
+        self.persistent[:] = np.where(chosen, fresh, self.persistent)
         self._written()
 
     def clip(self, value: float) -> None:
@@ -133,17 +139,18 @@ class DigitalMatrix:
     def state(self) -> dict[str, np.ndarray]:
         """Return everything as plain arrays, by name."""
         return {
-            "persistent_weights": self.persistent.copy(),
-            "decay_carry": self._carry.copy(),
-            "drift_start": self._start.copy(),
+            "persistent_weights": copied(self.persistent),
+            "decay_carry": copied(self._carry),
+            "drift_start": copied(self._start),
             "drift_times": np.array([self._since, self.clock]),
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` returned."""
         self.version += 1
-        self.persistent[:] = state["persistent_weights"]
-        self._carry[:], self._start[:] = state["decay_carry"], state["drift_start"]
+        put(self.persistent, state["persistent_weights"])
+        put(self._carry, state["decay_carry"])
+        put(self._start, state["drift_start"])
         self._since, self.clock = (float(t) for t in state["drift_times"])
 
     def _written(self) -> None:

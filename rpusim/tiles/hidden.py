@@ -10,6 +10,7 @@ import numpy as np
 from rpusim.config import nearest
 from rpusim.devices.base import PulsedDevice
 from rpusim.errors import DataError, ShapeError, StateError
+from rpusim.kernels.device_arrays import copied, host, place, put
 
 __all__ = ["hidden_parameters", "set_hidden_parameters"]
 
@@ -21,10 +22,10 @@ def hidden_parameters(crossbar: Any) -> Arrays:
     hidden: Arrays = {}
     for name in crossbar.names:
         if name == "decay_rates":  # a rate of 1e-9 is a float32, 1 minus it is not
-            hidden["decay_scales"] = 1.0 - crossbar.plane(name).astype(np.float64)
+            hidden["decay_scales"] = 1.0 - host(crossbar.plane(name)).astype(np.float64)
         else:
-            hidden[name] = crossbar.plane(name).copy()
-    hidden["persistent_weights"] = crossbar.persistent.copy()
+            hidden[name] = copied(crossbar.plane(name))
+    hidden["persistent_weights"] = copied(crossbar.persistent)
     return hidden
 
 
@@ -42,16 +43,16 @@ def set_hidden_parameters(
     recompute_derived : bool
         Whether planes that follow from changed ones, and are not given, follow them.
     """
-    old = dict(zip(crossbar.names, crossbar.planes.copy(), strict=True))
+    old = dict(zip(crossbar.names, copied(crossbar.planes), strict=True))
     new, persistent = changed_planes(crossbar.device, old, changes, recompute_derived)
-    crossbar.planes[:] = np.stack([new[name] for name in crossbar.names])
+    put(crossbar.planes, np.stack([new[name] for name in crossbar.names]))
     before = crossbar.persistent.copy()
     if persistent is not None:
-        crossbar.persistent[:] = persistent
+        put(crossbar.persistent, persistent)
     crossbar.limit()
     moved = crossbar.persistent != before
     if crossbar.device.subtracts_reference:
-        moved |= new["reference"] != old["reference"]
+        moved |= place(new["reference"] != old["reference"], crossbar.backend)
     crossbar.touched(moved)
 
 

@@ -4,9 +4,62 @@ from __future__ import annotations
 
 import dataclasses
 
+from typing import Any
+
 import numpy as np
 
-__all__ = ["Ledger", "UpdateReport"]
+from rpusim.kernels.device_arrays import host
+
+__all__ = ["Ledger", "PulsesSent", "UpdateReport"]
+
+MOST = 64  # numbers of pulses that are waited for together
+
+
+class PulsesSent:
+    """How many pulses went up, or down: a number that a GPU may still be finding.
+
+    Parameters
+    ----------
+    total : array of shape (rows, 2)
+        Pulses of each row, up and down.
+    column : int
+        Which of them.
+    """
+
+    def __init__(self, total: Any, column: int) -> None:
+        self._total, self._column = total, column
+
+    def __int__(self) -> int:
+        return int(host(self._total)[:, self._column].sum())
+
+
+class PulseCount:
+    """A count of pulses in a dataclass; who reads it waits for those that are still being found."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, holder: Any, kind: type | None = None) -> int:
+        if holder is None:  # asked for the default
+            return 0
+        known, awaited = holder.__dict__[self._name]
+        if awaited:
+            known, awaited = known + sum(int(sent) for sent in awaited), ()
+            holder.__dict__[self._name] = known, awaited
+        return known
+
+    def __set__(self, holder: Any, value: Any) -> None:
+        sent = isinstance(value, PulsesSent)
+        holder.__dict__[self._name] = (0, (value,)) if sent else (int(value), ())
+
+    @classmethod
+    def add(cls, holder: Any, name: str, other: Any) -> None:
+        """Add the count of another dataclass, without waiting for it."""
+        (known, awaited), (more, later) = (h.__dict__[f"_{name}"] for h in (holder, other))
+        holder.__dict__[f"_{name}"] = known + more, awaited + later
+        if len(awaited) > MOST:
+            getattr(holder, name)
+
 
 
 @dataclasses.dataclass
@@ -30,14 +83,14 @@ class UpdateReport:
     silent: int = 0
     saturated: int = 0
     mean_length: float = 0.0
-    pulses_up: int = 0
-    pulses_down: int = 0
+    pulses_up: PulseCount = PulseCount()
+    pulses_down: PulseCount = PulseCount()
     transfers: int = 0
 
     def add_pulses(self, other: UpdateReport) -> None:
         """Add the pulses, and the transfers, of another update that this one caused."""
-        self.pulses_up += other.pulses_up
-        self.pulses_down += other.pulses_down
+        PulseCount.add(self, "pulses_up", other)
+        PulseCount.add(self, "pulses_down", other)
         self.transfers += other.transfers
 
     @property
@@ -72,8 +125,8 @@ class Ledger:
     reads_backward: int = 0
     vectors_updated: int = 0
     vectors_saturated: int = 0
-    pulses_up: int = 0
-    pulses_down: int = 0
+    pulses_up: PulseCount = PulseCount()
+    pulses_down: PulseCount = PulseCount()
     writes: int = 0
     weights_clipped: int = 0
     transfers: int = 0
@@ -89,8 +142,8 @@ class Ledger:
         self.last_update = report
         self.vectors_updated += report.vectors
         self.vectors_saturated += report.saturated
-        self.pulses_up += report.pulses_up
-        self.pulses_down += report.pulses_down
+        PulseCount.add(self, "pulses_up", report)
+        PulseCount.add(self, "pulses_down", report)
         self.transfers += report.transfers
 
     def state(self) -> np.ndarray:

@@ -149,7 +149,7 @@ class OneSidedCell(Cell):
         super().__init__(device, parts, (-1.0, 1.0), streams, ("g-", "g+"))
         for part in parts:
             part.granularity = up_step(part.device)
-            part._pulser = RisingPulser(part.device.bound_law(), True, self.backend)
+            part._pulser = RisingPulser(part.device, self.backend)
         rows, cols = self.shape
         io = unmanaged(device.refresh_forward, f"{type(device).__name__}.refresh_forward")
         write = device.refresh_update.replace(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,18 +10,31 @@ import numpy as np
 from rpusim.devices import PulsedDevice
 from rpusim.devices.exact import ExactLaw
 from rpusim.pulses.plan import check_pairs
-from rpusim.pulses.rising import rising_pairs, rising_plainly, rising_rows
+from rpusim.pulses.rising import rising_pairs
 from rpusim.pulses.settings import UpdateParameters
+from rpusim.tiles.crosspoint_pulsing import pulser
 from rpusim.tiles.ledger import UpdateReport
-from rpusim.tiles.pulsing import EXACT, Pulser
+from rpusim.tiles.pulsing import EXACT
 
 __all__ = ["RisingPulser", "climb", "pulses_to", "up_step"]
 
 FULL, LONGEST = 1e-3, 100_000  # a device is full if its steps are this small, or were this many
 
 
-class RisingPulser(Pulser):
-    """A `Pulser` that only steps up: pulses that should step down are not sent."""
+class RisingPulser:
+    """A `Pulser` that only steps up: pulses that should step down are not sent.
+
+    Parameters
+    ----------
+    device : PulsedDevice
+        Whose law it is.
+    backend : {"cpu", "cuda", "python"}
+        Where it runs.
+    """
+
+    def __init__(self, device: PulsedDevice, backend: str) -> None:
+        self._pulser = pulser(device, backend, rises_only=True)
+        self.pulse = self._pulser.pulse
 
     def update(
         self,
@@ -38,16 +50,12 @@ class RisingPulser(Pulser):
         if settings.pulse_type in EXACT:
             check_pairs(x, d)
             pairs = rising_pairs(x, d)
-            super().update(crossbar, pairs[0], pairs[1], rate, settings, hits, counts)
+            self._pulser.update(crossbar, pairs[0], pairs[1], rate, settings, hits, counts)
             return UpdateReport(vectors=len(x))
         seen = np.zeros_like(counts)
-        report = super().update(crossbar, x, d, rate, settings, hits, seen)
+        report = self._pulser.update(crossbar, x, d, rate, settings, hits, seen)
         counts[0] += seen[0]
         return report
-
-    def _bodies(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Return the kernel over rows, and the one for a crosspoint in plain Python."""
-        return rising_rows, rising_plainly
 
 
 def up_step(device: PulsedDevice) -> float:

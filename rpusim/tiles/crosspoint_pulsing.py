@@ -1,0 +1,102 @@
+"""The way from a batch of vector pairs to crosspoints, each by itself: on a GPU, in plain Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rpusim.devices.base import PulsedDevice
+from rpusim.kernels.backend import split
+from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import namespace, place
+from rpusim.kernels.streams import MASK, Purpose
+from rpusim.pulses.crosspoint import (
+    aggregate_crosspoint,
+    crosspoint_rows,
+    mean_field_crosspoints,
+    pulse_crosspoints,
+    walk_crosspoint,
+)
+from rpusim.pulses.exact import count_rows
+from rpusim.pulses.plan import Plan
+from rpusim.pulses.settings import UpdateParameters
+from rpusim.pulses.train_lines import count_vectors, fire_vectors, layout
+from rpusim.pulses.trains import STOCHASTIC, coincide, count_product, options
+from rpusim.tiles.ledger import PulsesSent, UpdateReport
+from rpusim.tiles.pulsing import UPDATE_KEYS, Pulser
+
+__all__ = ["CrosspointPulser", "pulser"]
+
+
+class CrosspointPulser(Pulser):
+    """A `Pulser` that gives each crosspoint its pulses by itself.
+
+    Parameters
+    ----------
+    device, rises_only
+        As for `Pulser`.
+    backend : {"python", "cuda"}
+        Where it runs.
+    """
+
+    _places = staticmethod(pulse_crosspoints)
+    _mean_field = staticmethod(mean_field_crosspoints)
+
+    def __init__(self, device: PulsedDevice, rises_only: bool, backend: str) -> None:
+        self.backend = backend
+        super().__init__(device, rises_only)
+
+    def _law(self, device: PulsedDevice) -> dict[str, Any]:
+        """Return what the free names of kernels stand for."""
+        body = aggregate_crosspoint if self._sums else walk_crosspoint
+        law = device.crosspoint_law()._asdict()
+        return {**law, "crosspoint": body, "RISES_ONLY": self._rises_only}
+
+    def _send(
+        self,
+        crossbar: Any,
+        x: Any,
+        d: Any,
+        drawn: Plan,
+        settings: UpdateParameters,
+        hits: Any,
+        counts: Any,
+        report: UpdateReport,
+    ) -> None:
+        """Send the pulses of a batch: one launch for the trains, one for the devices."""
+        streams, w, backend = crossbar.streams, crossbar.persistent, self.backend
+        first = streams.take(Purpose.TRAIN_X, len(x))
+        keys = (*streams.key(Purpose.TRAIN_X), *streams.key(Purpose.TRAIN_D))
+        counted = settings.pulse_type not in STOCHASTIC
+        starts, bounds, offsets = layout(drawn, counted)
+        step = streams.take(Purpose.UPDATE_BATCH, len(bounds) - 1)
+        if drawn.slots == 0:
+            return
+        arrays, words = namespace(backend), int(bounds[-1])
+        number = np.float64 if counted else np.int64
+        xw, dw = (arrays.zeros((words, v.shape[1]), number) for v in (x, d))
+        xs, ds = (arrays.zeros((words, v.shape[1]), np.int64) for v in (x, d))
+        args = [place(a, backend) for a in (x, d, drawn.table, starts)]
+        with np.errstate(all="ignore"):  # of laws in plain Python
+            fire = kernel(count_vectors if counted else fire_vectors, backend)
+            sides = (xw, xs, dw, ds)
+            split(fire, len(x), 0.0, *args, first, keys, *options(settings), *sides)
+            meet = count_product if counted else coincide
+            rows = kernel(crosspoint_rows, backend, **self._names, coincide=meet)
+            noise_keys = tuple(streams.keys(UPDATE_KEYS, step >> 32).tolist())
+            total = arrays.zeros((w.shape[0], 2), np.int64)
+            sides = (*sides, place(offsets, backend))
+            args = [w, crossbar.planes, crossbar._model, *sides, place(bounds, backend)]
+            split(rows, w.shape[0], 0.0, *args, step & MASK, noise_keys, hits, total)
+            if counts.size:
+                count = kernel(count_rows, backend, coincide=meet)
+                split(count, w.shape[0], 0.0, *sides, *counts)
+        report.pulses_up, report.pulses_down = PulsesSent(total, 0), PulsesSent(total, 1)
+
+
+def pulser(device: PulsedDevice, backend: str, rises_only: bool = False) -> Pulser:
+    """Return a device's law, ready to be applied to crossbars; see `Pulser`."""
+    if backend == "cpu":
+        return Pulser(device, rises_only)
+    return CrosspointPulser(device, rises_only, backend)
