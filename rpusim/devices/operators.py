@@ -91,7 +91,7 @@ def rewrite_marked(begin, end, seen, w, reference, marked, std, step, k0, k1):
     cols = w.shape[1]
     for i in range(begin, end):
         for j in range(member(), cols, members()):
-            if marked[i, j]:
+            if marked[i, j] != 0:
                 held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
                 seen[i, j] = held + std * normal_at(i, j, cols, step, k0, k1)
     return 0

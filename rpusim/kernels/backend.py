@@ -32,7 +32,7 @@ def check_backend(backend):
             from rpusim.kernels import cuda  # only who asks for a GPU pays for its packages
         except ImportError as error:
             raise BackendError(
-                f'backend="cuda" needs the package numba-cuda: pip install "rpusim[cuda]" ({error}).'
+                f'backend="cuda" needs numba-cuda and cupy: pip install "rpusim[cuda]" ({error}).'
             ) from error
         cuda.check()
     return backend

@@ -1,8 +1,8 @@
 """The CUDA target: the same kernels, a block of threads for each row or vector.
 
-`kernel(rows, "cuda")` returns a `Launch`: called like any kernel over rows, ``(first, last, *args)``
-with arrays of the GPU, it gives each row to a team (`rpusim.kernels.team`), and does not wait.
-Arrays are CuPy's; work goes to CuPy's current stream. In Numba's simulator
+`kernel(rows, "cuda")` returns a `Launch`: called like any kernel over rows, with ``(first, last,
+*args)`` and arrays of the GPU, it gives each row to a team (`rpusim.kernels.team`), and does not
+wait. Arrays are CuPy's; work goes to CuPy's current stream. In Numba's simulator
 (NUMBA_ENABLE_CUDASIM=1) the same launches run in plain Python, on
 `rpusim.kernels.simulated_arrays`. Nothing outside this module imports `numba.cuda`.
 """
@@ -22,9 +22,10 @@ from rpusim.kernels.device_arrays import is_device_array
 
 __all__ = ["Launch", "arrays", "check", "ptx", "ptx_of_launch", "simulated"]
 
-#: threads of a team; the simulator starts a thread of the operating system for each
+#: threads of a team; the simulator starts a thread of the operating system for each, and one alone
+#: adds in the order of the CPU
 TEAM = 128
-SIMULATED_TEAM = 2
+SIMULATED_TEAM = 1
 
 INSTALL = 'pip install "rpusim[cuda]"'
 
@@ -94,6 +95,7 @@ class Launch:
     """
 
     def __init__(self, function, names):
+        self.name = function.__name__
         self._compiled = bind(run_team, "cuda", entry=True, rows=function, team=team, **names)
 
     def __call__(self, first, last, *args):
@@ -116,11 +118,31 @@ def launchable(value):
             f"a kernel of the GPU was given an array of this machine, of shape {value.shape}: "
             "place() it first."
         )
-    if isinstance(value, simulated_arrays.SimulatedArray):
-        return value.held
     if isinstance(value, tuple):
         return tuple(launchable(part) for part in value)
+    if isinstance(value, simulated_arrays.SimulatedArray):
+        return value.held
+    if is_device_array(value):
+        # the pointer of an empty array is none; no kernel follows it
+        pointer = value.data.ptr if value.size else _somewhere().data.ptr
+        return _view(pointer, value.shape, value.strides, value.dtype.str)
     return value.item() if isinstance(value, np.ndarray) else value
+
+
+@functools.lru_cache(4096)
+def _view(pointer, shape, strides, kind):
+    """Return an array for Numba at an address, whose memory is kept alive by others.
+
+    They are kept, since making one takes longer than a launch. An address that is in use again is
+    the same address: nothing else is remembered of what was there.
+    """
+    what = {"data": (pointer, False), "shape": shape, "strides": strides, "typestr": kind}
+    return cuda.from_cuda_array_interface({**what, "version": 3}, owner=None, sync=False)
+
+
+@functools.cache
+def _somewhere():
+    return arrays.zeros(1)
 
 
 @functools.cache

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["copied", "host", "is_device_array", "namespace", "place", "put"]
+__all__ = [
+    "beside",
+    "contiguous",
+    "copied",
+    "host",
+    "is_device_array",
+    "namespace",
+    "place",
+    "put",
+]
 
 
 def namespace(backend: str) -> Any:
@@ -38,6 +47,19 @@ def host(array: Any) -> Any:
     It waits until the GPU has done what it was asked to do before.
     """
     return array.get() if is_device_array(array) else array
+
+
+def beside(array: Any, other: Any) -> Any:
+    """Return an array, or None, where another one lives."""
+    if array is None or not is_device_array(other):
+        return array
+    return namespace("cuda").asarray(array)
+
+
+def contiguous(array: Any) -> Any:
+    """Return an array whose elements lie side by side, where it lives: itself if it is such."""
+    library = namespace("cuda") if is_device_array(array) else np
+    return library.ascontiguousarray(array)
 
 
 def copied(array: Any) -> np.ndarray:

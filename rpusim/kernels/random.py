@@ -25,7 +25,16 @@ import numpy as np
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.elementary import log
 
-__all__ = ["philox", "normal_pair", "normals4", "normal_at", "uniform", "fill_words", "normal", "uniforms"]
+__all__ = [
+    "philox",
+    "normal_pair",
+    "normals4",
+    "normal_at",
+    "uniform",
+    "fill_words",
+    "normal",
+    "uniforms",
+]
 
 MASK = 0xFFFFFFFF
 MULTIPLY_0, MULTIPLY_1 = 0xD2511F53, 0xCD9E8D57

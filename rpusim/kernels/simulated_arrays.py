@@ -8,7 +8,16 @@ import numbers
 
 import numpy as np
 
-__all__ = ["SimulatedArray", "arange", "asarray", "empty", "full", "ones", "zeros"]
+__all__ = [
+    "SimulatedArray",
+    "arange",
+    "asarray",
+    "ascontiguousarray",
+    "empty",
+    "full",
+    "ones",
+    "zeros",
+]
 
 METHODS = (
     "all any argmax argmin astype clip copy cumsum fill flatten max mean min nonzero prod ravel "
@@ -135,6 +144,11 @@ def asarray(array, dtype=None):
         same = dtype is None or array.dtype == dtype
         return array if same else SimulatedArray(array.held.astype(dtype))
     return SimulatedArray(np.array(array, dtype=dtype))
+
+
+def ascontiguousarray(array):
+    """Return an array of the simulated GPU whose elements lie side by side."""
+    return SimulatedArray(np.ascontiguousarray(array.held))
 
 
 def empty(shape, dtype=np.float64):

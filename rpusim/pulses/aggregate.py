@@ -21,7 +21,7 @@ from rpusim.kernels.law import FIRST, LANES
 from rpusim.kernels.primitives import popcount
 from rpusim.kernels.random import normals4
 from rpusim.pulses.lineup import coincide, gather, transposed
-from rpusim.pulses.walk import fields, load, split_tables, walk_lanes, workspace
+from rpusim.pulses.walk import load, walk_lanes, workspace
 
 __all__ = ["aggregate_rows", "lower", "path_is_clear", "settle", "unbounded", "upper"]
 
@@ -67,9 +67,7 @@ def settle(w, n_up, n_down, z, local, tables, c):
 
 
 @apart
-def path_is_clear(
-    w, n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, begin, end, i, j
-):
+def path_is_clear(w, n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, begin, end, i, j):
     """Return whether the path through words `begin`..`end` stays clear of both bounds.
 
     As in `settle`, but only within a word are all orders of the pulses allowed for.
@@ -134,7 +132,21 @@ def aggregate_rows(begin, end, w, planes, model, xw, xs, dw, ds, offsets, step, 
                 j = start + c
                 n_up, n_down = ups[j], alls[j] - ups[j]
                 if near[c] == 0 or path_is_clear(
-                    local[c], n_up, n_down, local, tables, c, xw, xs, dw, ds, offsets, 0, words, i, j
+                    local[c],
+                    n_up,
+                    n_down,
+                    local,
+                    tables,
+                    c,
+                    xw,
+                    xs,
+                    dw,
+                    ds,
+                    offsets,
+                    0,
+                    words,
+                    i,
+                    j,
                 ):
                     w[i, j] = moved[c]
                 else:

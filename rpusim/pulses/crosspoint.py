@@ -48,9 +48,7 @@ def give(planes, own, i, j):
     raise NotImplementedError
 
 
-def crosspoint(
-    i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, step, keys, hits, counts
-):
+def crosspoint(i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, step, keys, hits):
     """Stand for one of `walk_crosspoint` and `aggregate_crosspoint`."""
     raise NotImplementedError
 
@@ -74,13 +72,18 @@ def crosspoint_rows(
         As for `rpusim.pulses.walk.walk_rows`.
     """
     for i in range(first, last):
+        ups = downs = 0
         for j in range(member(), w.shape[1], members()):
             for chunk in range(bounds.shape[0] - 1):
                 begin, end, number = bounds[chunk], bounds[chunk + 1], (step + chunk) & MASK
-                crosspoint(
-                    i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, number, keys, hits,
-                    counts,
-                )  # fmt: skip
+                n_up, n_down = crosspoint(
+                    i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, number, keys, hits
+                )
+                ups += n_up
+                downs += n_down
+        if ups + downs > 0:
+            add_at(counts, i, 0, ups)
+            add_at(counts, i, 1, downs)
     return 0
 
 
@@ -94,10 +97,11 @@ def in_turn(place, z0, z1, z2, z3):
     return z, z, z, z
 
 
-def walk_crosspoint(
-    i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, step, keys, hits, counts
-):
-    """Apply the pulses of words `begin`..`end` to one crosspoint, one after the other."""
+def walk_crosspoint(i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, step, keys, hits):
+    """Apply the pulses of words `begin`..`end` to one crosspoint, one after the other.
+
+    Returns (pulses up, pulses down).
+    """
     own, tables = take(planes, model, i, j), split_tables(model)
     v, n, n_up = w[i, j], 0, 0
     z0 = z1 = z2 = z3 = np.float32(0.0)
@@ -120,18 +124,17 @@ def walk_crosspoint(
     if n > 0:
         w[i, j] = v
         give(planes, own, i, j)
-        add_at(counts, i, 0, n_up)
-        add_at(counts, i, 1, n - n_up)
         if hits.size > 0:
             hits[i, j] = 1
+    return n_up, n - n_up
 
 
 def aggregate_crosspoint(
-    i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, step, keys, hits, counts
+    i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, step, keys, hits
 ):
     """Apply the pulses of words `begin`..`end` to one crosspoint, as one step where that is exact.
 
-    See `rpusim.pulses.aggregate`.
+    Returns (pulses up, pulses down). See `rpusim.pulses.aggregate`.
     """
     n_up = n_down = 0
     for q in range(begin, end):
@@ -140,7 +143,7 @@ def aggregate_crosspoint(
         n_up += popcount(up)
         n_down += popcount(live ^ up)
     if n_up + n_down == 0:
-        return
+        return 0, 0
     own, tables = take(planes, model, i, j), split_tables(model)
     z = np.float32(0.0)
     if DRAWS > 0:
@@ -150,16 +153,14 @@ def aggregate_crosspoint(
         clear = path_is_clear(
             w[i, j], n_up, n_down, own, tables, 0, xw, xs, dw, ds, offsets, begin, end, i, j
         )
-    if clear:
-        w[i, j] = settled
-        add_at(counts, i, 0, n_up)
-        add_at(counts, i, 1, n_down)
-        if hits.size > 0:
-            hits[i, j] = 1
-    else:
-        walk_crosspoint(
-            i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, step, keys, hits, counts
+    if not clear:
+        return walk_crosspoint(
+            i, j, w, planes, model, xw, xs, dw, ds, offsets, begin, end, step, keys, hits
         )
+    w[i, j] = settled
+    if hits.size > 0:
+        hits[i, j] = 1
+    return n_up, n_down
 
 
 def mean_field_crosspoints(first, last, w, planes, model, x, d, rate):

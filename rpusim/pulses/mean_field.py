@@ -11,7 +11,8 @@ The free names are those of `rpusim.pulses.aggregate`.
 import numpy as np
 
 from rpusim.kernels.law import FIRST, LANES
-from rpusim.pulses.aggregate import fields, load, split_tables, unbounded
+from rpusim.pulses.aggregate import unbounded
+from rpusim.pulses.walk import fields, load, split_tables
 
 __all__ = ["mean_field_rows"]
 

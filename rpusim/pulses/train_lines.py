@@ -1,4 +1,4 @@
-"""Pulse trains one line at a time, the vectors of a batch side by side: for a GPU, and plain Python.
+"""Pulse trains one line at a time, vectors of a batch side by side: for a GPU, and plain Python.
 
 The draws and the words are those of `rpusim.pulses.trains`; the words of all chunks stand one after
 the other.
@@ -109,11 +109,21 @@ def count_vectors(
             if j < n:
                 p = abs(x[b, j]) * table[1, b]
                 p = quantise(p, x_res, sto_round, j, sample, keys[0], keys[1] ^ high)
-                count_line(number_of_pulses(p, slots, implicit, False), x[b, j], j, slots, starts[b], xw, xs)
+                count_line(
+                    number_of_pulses(p, slots, implicit, False),
+                    x[b, j],
+                    j,
+                    slots,
+                    starts[b],
+                    xw,
+                    xs,
+                )
             else:
                 p = abs(d[b, i]) * table[2, b]
                 p = quantise(p, d_res, sto_round, i, sample, keys[2], keys[3] ^ high)
-                count_line(number_of_pulses(p, slots, implicit, True), d[b, i], i, slots, starts[b], dw, ds)
+                count_line(
+                    number_of_pulses(p, slots, implicit, True), d[b, i], i, slots, starts[b], dw, ds
+                )
     return 0
 
 

@@ -13,11 +13,9 @@ import numpy as np
 
 from rpusim.kernels.bind import apart
 from rpusim.kernels.law import FIRST, LANES
-from rpusim.kernels.primitives import compress, popcount
 from rpusim.kernels.random import normal_pair, philox
 from rpusim.pulses.lineup import (
     RUN,
-    coincide,
     firing,
     gather,
     gather_word,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError, ShapeError, StateError
-from rpusim.tiles.arguments import as_rate, as_vectors
+from rpusim.kernels.device_arrays import is_device_array
+from rpusim.tiles.arguments import as_rate, as_vectors, same_vectors
 from rpusim.tiles.compounds.cell import Cell
 from rpusim.tiles.context import ForwardContext, context_of
 from rpusim.tiles.settings import BackwardMode
@@ -40,8 +41,10 @@ class AnalogTile(SteppingTile):
     rng : None, int, SeedSequence or Generator
         Source of all its randomness. The same seed and the same calls give the same bits, for any
         number of threads.
-    backend : {"cpu", "python"}
-        Machine code, or plain Python loops (slow; the same bits).
+    backend : {"cpu", "cuda", "python"}
+        Machine code; a GPU, with the same draws, and results equal to rounding; or plain Python
+        loops (slow; the same bits). On "cuda" vectors may be arrays of the GPU, and results then
+        are: nothing waits for them, and nobody looks whether they are finite.
 
     Attributes
     ----------
@@ -94,8 +97,8 @@ class AnalogTile(SteppingTile):
         """
         where = f"{type(self).__name__}.update"
         rate = as_rate(learning_rate, f"{where}: learning_rate")
-        x2, _ = as_vectors(x, self.in_size, f"{where}: x", "inputs")
-        d2, _ = as_vectors(d, self.out_size, f"{where}: d", "outputs")
+        x2, _ = as_vectors(x, self.in_size, f"{where}: x", "inputs", self.backend)
+        d2, _ = as_vectors(d, self.out_size, f"{where}: d", "outputs", self.backend)
         if len(x2) != len(d2):
             raise ShapeError(
                 f"{where}: x and d must hold as many vectors, got {len(x2)} and {len(d2)}."
@@ -115,7 +118,7 @@ class AnalogTile(SteppingTile):
     ) -> ForwardContext | None:
         """Return the forward that had these inputs, checked if it is given; None if unknown."""
         given, context = context is not None, context_of(context, self.last_forward)
-        if context is None or np.array_equal(context.x, x):
+        if context is None or same_vectors(context.x, x):
             return context if context is None or given or context.training else None
         if given:
             raise StateError(f"{where}: x must be the inputs of the forward in `context`.")
@@ -205,5 +208,5 @@ class AnalogTile(SteppingTile):
 
     def __matmul__(self, x: Any) -> np.ndarray:
         """Multiply with a vector (in_size,) or the columns of a matrix (in_size, n): ``W @ x``."""
-        x = np.asarray(x)
+        x = x if is_device_array(x) else np.asarray(x)
         return self.forward(x) if x.ndim == 1 else self.forward(x.T).T

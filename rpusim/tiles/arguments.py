@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from rpusim.arrays import real_numbers
-from rpusim.errors import ConfigError, DataError, ShapeError
+from rpusim.errors import BackendError, ConfigError, DataError, ShapeError
+from rpusim.kernels.device_arrays import is_device_array, namespace
 
-__all__ = ["as_matrix", "as_rate", "as_size", "as_vectors", "with_lead"]
+__all__ = ["as_matrix", "as_rate", "as_size", "as_vectors", "same_vectors", "with_lead"]
 
 
 def as_size(size: Any, where: str) -> int:
@@ -28,9 +29,17 @@ def as_rate(value: Any, where: str, must: str = "a number >= 0", top: float = ma
     return float(value)
 
 
-def as_vectors(a: Any, size: int, where: str, kind: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return `a` as a contiguous float32 (batch, size) array, and its leading shape."""
-    if type(a) is not np.ndarray or a.dtype != np.float32:
+def as_vectors(
+    a: Any, size: int, where: str, kind: str, backend: str = "cpu"
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return `a` as a contiguous float32 (batch, size) array, and its leading shape.
+
+    An array of a GPU stays there; it needs the backend "cuda".
+    """
+    on_device = is_device_array(a)
+    if on_device:
+        a = _device_numbers(a, where, backend)
+    elif type(a) is not np.ndarray or a.dtype != np.float32:
         a = real_numbers(a, where)
     if a.ndim == 0 or a.shape[-1] != size:
         raise ShapeError(
@@ -39,9 +48,34 @@ def as_vectors(a: Any, size: int, where: str, kind: str) -> tuple[np.ndarray, tu
     lead = a.shape[:-1]
     if len(lead) != 1:
         a = a.reshape(-1, size)
+    if on_device:
+        return namespace(backend).ascontiguousarray(a), lead
     a = np.ascontiguousarray(a)
     # Machine code is compiled for arrays that can be written to; others would need their own.
     return (a if a.flags.writeable else a.copy()), lead
+
+
+def _device_numbers(a: Any, where: str, backend: str) -> Any:
+    """Return an array of a GPU, whose ever it is, as float32; without a copy if it is that."""
+    if backend != "cuda":
+        raise BackendError(
+            f"{where} is an array of a GPU, and this tile has backend={backend!r}; make it with "
+            'backend="cuda", or give a NumPy array.'
+        )
+    a = namespace(backend).asarray(a)
+    if a.dtype.kind not in "fiub":
+        raise DataError(f"{where} must hold real numbers, got {a.dtype}.")
+    return a if a.dtype == np.float32 else a.astype(np.float32)
+
+
+def same_vectors(a: Any, b: Any) -> bool:
+    """Return whether two batches are equal; of a GPU, without asking it, whether they are one."""
+    if is_device_array(a) != is_device_array(b):
+        return False
+    if not is_device_array(a):
+        return np.array_equal(a, b)
+    (p, q), same = ([v.__cuda_array_interface__["data"][0] for v in (a, b)], a.shape == b.shape)
+    return same and p == q
 
 
 def with_lead(y: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:

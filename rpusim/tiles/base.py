@@ -12,6 +12,7 @@ from rpusim.devices import PulsedDevice
 from rpusim.devices.summary import DeviceSummary, summary
 from rpusim.errors import ClippedWeightsWarning, ConfigError, DataError, StateError, warn_caller
 from rpusim.kernels.backend import check_backend
+from rpusim.kernels.device_arrays import host
 from rpusim.kernels.random import uniforms
 from rpusim.kernels.streams import Purpose, Streams
 from rpusim.tiles.arguments import as_size
@@ -117,7 +118,7 @@ class Tile:
             read = self.read_weights(apply_weight_scaling, **options)
             return read.weights, read.bias if self.bias is None else self.bias.copy()
         self._refuse(options, f"{type(self).__name__}.get_weights")
-        return self._mapping.logical(self.crossbar.weights, apply_weight_scaling)
+        return self._mapping.logical(host(self.crossbar.weights), apply_weight_scaling)
 
     def read_weights(self, apply_weight_scaling: bool = False, **options: Any) -> Readout:
         """Estimate the weights, with errors, from products with known vectors.
@@ -182,7 +183,7 @@ class Tile:
 
     def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the smallest and largest weight that each device can hold (before write noise)."""
-        low, high = self.crossbar.weight_range()
+        low, high = (host(end) for end in self.crossbar.weight_range())
         return (low[:, :-1], high[:, :-1]) if self._mapping.analog_bias else (low, high)
 
     def get_hidden_parameters(self) -> dict[str, np.ndarray]:
@@ -223,7 +224,7 @@ class Tile:
     def device_summary(self) -> DeviceSummary:
         """Return the key figures of the mean device and their spread over this tile's devices."""
         box = self._devices()
-        return summary(box.device, {name: box.plane(name) for name in box.names})
+        return summary(box.device, {name: host(box.plane(name)) for name in box.names})
 
     def estimate_dw_min(self) -> float:
         """Return the mean of `dwmin_up` and `dwmin_down` over the devices as they are now.
@@ -232,7 +233,8 @@ class Tile:
         `weight_granularity` if learning rates are to keep their meaning.
         """
         box = self._devices()
-        return float(0.5 * (box.plane("dwmin_up") + box.plane("dwmin_down")).mean(dtype=float))
+        steps = host(box.plane("dwmin_up")) + host(box.plane("dwmin_down"))
+        return float(0.5 * steps.mean(dtype=float))
 
     def _pulsed(self) -> Crossbar | Cell:
         if isinstance(self.crossbar, DigitalMatrix):

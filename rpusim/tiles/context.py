@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rpusim.errors import StateError
+from rpusim.kernels.device_arrays import host
 from rpusim.periphery.stages import (
     CURRENT,
     INPUTS_CLIPPED,
@@ -101,36 +102,41 @@ class ForwardContext:
     @property
     def alpha(self) -> np.ndarray:
         """Input scale of each vector, shape (batch,)."""
-        return self.report[:, SCALE]
+        return self._told[:, SCALE]
 
     @property
     def reduction(self) -> np.ndarray:
         """By how much bound management reduced each vector, shape (batch,): 1, 2, 4, ..."""
-        return self.report[:, REDUCTION]
+        return self._told[:, REDUCTION]
 
     @property
     def rounds(self) -> np.ndarray:
         """How often each vector was read, shape (batch,)."""
-        return 1 + self.report[:, ROUND].astype(int)
+        return 1 + self._told[:, ROUND].astype(int)
 
     @property
     def inputs_clipped(self) -> float:
         """Fraction of input lines that the DAC clipped, or the input range before it."""
         lines = self.x.shape[1]
-        by_dac = float(self.report[:, INPUTS_CLIPPED].sum()) / max(self.x.size, 1)
+        by_dac = float(self._told[:, INPUTS_CLIPPED].sum()) / max(self.x.size, 1)
         by_range = 0.0 if self.beyond is None else float(self.beyond.sum()) / max(self.x.size, 1)
         return min(by_dac + by_range, 1.0) if lines else 0.0
 
     @property
     def outputs_clipped(self) -> float:
         """Fraction of the ADC's readings, of the rounds that count, that it clipped."""
-        count = float(self.report[:, OUTPUTS_CLIPPED].sum())
+        count = float(self._told[:, OUTPUTS_CLIPPED].sum())
         return count / max(len(self.report) * self._outputs * self.readings, 1)
 
     @property
     def wire_current(self) -> float:
         """Largest current of a line, relative to what its wire is modelled for (with `ir_drop`)."""
-        return float(self.report[:, CURRENT].max(initial=0.0))
+        return float(self._told[:, CURRENT].max(initial=0.0))
+
+    @property
+    def _told(self) -> np.ndarray:
+        """The report, of a GPU when it has finished."""
+        return host(self.report)
 
     @property
     def _outputs(self) -> int:

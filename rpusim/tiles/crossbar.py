@@ -26,7 +26,6 @@ from rpusim.tiles.write_noise import rewrite
 
 __all__ = ["Crossbar"]
 
-NOTHING = np.zeros((0, 0), np.float32)
 OPERATION = 3.0  # nanoseconds per device of an elementwise operation, to judge whether threads pay
 
 
@@ -294,11 +293,7 @@ class Crossbar:
         if self.device.write_noise == 0.0:
             self._show()
             return
-        reference = self._reference() if self.device.subtracts_reference else NOTHING
-        args = (self.weights, self.persistent, place(reference, self.backend), hits.astype(bool))
-        noise = (np.float32(self.device.write_noise), *self.streams.draw(Purpose.WRITE))
-        if rewrite(*args, *noise, self.backend):
-            self.version += 1
+        self.version += rewrite(self, hits)
 
     def _run(self, rows: Callable[..., int], *args: Any) -> int:
         work = OPERATION * self.persistent.size

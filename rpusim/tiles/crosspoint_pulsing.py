@@ -1,4 +1,4 @@
-"""The way from a batch of vector pairs to crosspoints, each by itself: on a GPU, in plain Python."""
+"""The way from a batch of vector pairs to crosspoints, one by one: on a GPU, in plain Python."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.kernels.device_arrays import beside, host
 from rpusim.periphery import (
     InputRangeParameter,
     PrePostProcessingParameter,
@@ -97,7 +98,7 @@ class DigitalStage:
         if self.range is None:
             return self.mapping.with_line(x), None
         if training:
-            self.range.observe(x)
+            self.range.observe(x)  # a GPU's are copied while the range is found from them
         u, beyond = self.range.scale(x)
         return self.mapping.with_line(u, 1.0 / float(self.range.value[0])), beyond
 
@@ -116,13 +117,15 @@ class DigitalStage:
         if self._plain:
             return a, None
         a = a - self.excess(u) if self.mapping.offset != 0.0 else a
-        unscaled = None if self.mapping.out_scaling is None else a * self._fixed_scales()
-        total, bias = self.gain_and_offset(training)
+        unscaled = None
+        if self.mapping.out_scaling is not None:
+            unscaled = a * beside(self._fixed_scales(), a)
+        total, bias = (beside(v, a) for v in self.gain_and_offset(training))
         return (a * total + bias).astype(np.float32, copy=False), unscaled
 
     def excess(self, u: np.ndarray) -> np.ndarray:
         """Return what the offset of all weights adds to the results, shape (batch, 1)."""
-        total = np.add.reduce(u, axis=1, keepdims=True, dtype=np.float64)
+        total = u.sum(axis=1, keepdims=True, dtype=np.float64)
         return (self.mapping.offset * total).astype(np.float32)
 
     def _fixed_scales(self) -> np.ndarray:
@@ -165,17 +168,18 @@ class DigitalStage:
             Their forward.
         """
         m = self.mapping
-        bias = None if m.bias is None else np.add.reduce(d, axis=0)
+        bias = None if m.bias is None else d.sum(axis=0)
         scaling = None
         if m.out_scaling is not None and context.unscaled is not None:
-            scaling = np.add.reduce(d * context.unscaled, axis=0)
+            scaling = (d * context.unscaled).sum(axis=0)
             if m.out_scaling.size == 1:
                 scaling = scaling.sum(keepdims=True)
         input_range = None
         if self.range is not None and self.learns_range and g is not None:
             used = InputRange(self.range.settings)  # what the forward had, if it moved since
             used.set(self.range.value[0] if context.input_range is None else context.input_range)
-            input_range = used.gradient(context.x, g, 1.0 - context.outputs_clipped)
+            clipped = context.outputs_clipped
+            input_range = used.gradient(host(context.x), host(g), 1.0 - clipped)
         return bias, scaling, input_range
 
     def state(self) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.kernels.device_arrays import beside
 from rpusim.periphery import IOParameters
 from rpusim.periphery.lines import draw_parameters
 from rpusim.periphery.mvm import Periphery
@@ -101,9 +102,11 @@ class Backward:
         quantised = self.settings.quantised_inputs and step > 0.0
         if self._io.perfect or not (quantised or clipped is not None):
             return x
-        unit = (context.alpha * context.reduction * np.float32(r or 1.0))[:, None]
+        unit = beside(context.alpha * context.reduction * np.float32(r or 1.0), x)[:, None]
         if quantised:
-            v = np.divide(x, unit, out=np.zeros_like(x), where=unit > 0.0)
+            v = np.where(
+                unit > 0.0, x / np.where(unit > 0.0, unit, np.float32(1.0)), np.float32(0.0)
+            )
             v = np.float32(step) * np.rint(v / np.float32(step))
             return np.clip(v, -np.float32(bound), np.float32(bound)) * unit
         if clipped is None:

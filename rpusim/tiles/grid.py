@@ -8,7 +8,7 @@ import numpy as np
 
 from rpusim.errors import ShapeError, StateError
 from rpusim.pulses.plan import check_pairs
-from rpusim.tiles.arguments import as_matrix, as_rate, as_vectors
+from rpusim.tiles.arguments import as_matrix, as_rate, as_vectors, same_vectors
 from rpusim.tiles.grid_context import GridContext
 from rpusim.tiles.grid_time import AgeingGrid
 from rpusim.tiles.pairs import TileVectors
@@ -40,7 +40,7 @@ class TileGrid(AgeingGrid):
         Whether outputs have a bias.
     rng : None, int, SeedSequence or Generator
         Source of all its randomness.
-    backend : {"cpu", "python"}
+    backend : {"cpu", "cuda", "python"}
         Where it runs.
     in_unit : int
         Inputs that are not cut apart: those of one channel of a convolution.
@@ -111,8 +111,8 @@ class TileGrid(AgeingGrid):
         """Return the forward that had these inputs; None if unknown, or if `x` tells its result."""
         last = GridContext.of(context, self.last_forward)
         if last is not None and not isinstance(x, TileVectors):
-            x2, _ = as_vectors(x, self.in_size, f"{where}: x", "inputs")
-            if np.array_equal(last.x, x2):
+            x2, _ = as_vectors(x, self.in_size, f"{where}: x", "inputs", self.backend)
+            if same_vectors(last.x, x2):
                 return last if context is not None or last.training else None
         if context is not None:
             raise StateError(f"{where}: x must be the inputs of the forward in `context`.")
@@ -123,10 +123,10 @@ class TileGrid(AgeingGrid):
         if isinstance(vectors, TileVectors):
             return vectors.parts
         if inputs:
-            x, _ = as_vectors(vectors, self.in_size, f"{where}: x", "inputs")
+            x, _ = as_vectors(vectors, self.in_size, f"{where}: x", "inputs", self.backend)
             columns = self.layout.inputs(x)
             return self._by_place(lambda i, j: columns[i])
-        d, _ = as_vectors(vectors, self.out_size, f"{where}: d", "outputs")
+        d, _ = as_vectors(vectors, self.out_size, f"{where}: d", "outputs", self.backend)
         rows = self.layout.outputs(d)
         return self._by_place(lambda i, j: rows[j])
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rpusim.errors import StateError
+from rpusim.kernels.device_arrays import contiguous
 from rpusim.tiles.context import ForwardContext
 
 __all__ = ["GridContext", "GridGradients"]
@@ -60,7 +61,7 @@ class GridContext:
         """Return a copy with these inputs, those of the forward."""
         ends = np.cumsum([column[0].x.shape[1] for column in self.tiles])
         parts = np.split(x, ends[:-1], axis=1)
-        whole = [np.ascontiguousarray(part) for part in parts]
+        whole = [contiguous(part) for part in parts]
         pairs = zip(self.tiles, whole, strict=True)
         return GridContext(x, [[c.with_inputs(part) for c in column] for column, part in pairs])
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ConfigError
+from rpusim.kernels.device_arrays import contiguous
 from rpusim.tiles.settings import MappingParameter
 
 __all__ = ["GridLayout", "exceeds", "split_sizes", "utilisation"]
@@ -122,11 +123,11 @@ class GridLayout:
 
     def inputs(self, x: np.ndarray) -> list[np.ndarray]:
         """Return the blocks of input vectors."""
-        return [np.ascontiguousarray(x[:, cols]) for cols in self.cols]
+        return [contiguous(x[:, cols]) for cols in self.cols]
 
     def outputs(self, d: np.ndarray) -> list[np.ndarray]:
         """Return the blocks of vectors of outputs."""
-        return [np.ascontiguousarray(d[:, rows]) for rows in self.rows]
+        return [contiguous(d[:, rows]) for rows in self.rows]
 
     def block(self, matrix: np.ndarray, i: int, j: int) -> np.ndarray:
         """Return the part of a matrix of shape (out, in) that one tile holds."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError
+from rpusim.kernels.device_arrays import beside, is_device_array
 from rpusim.periphery import Moments, NonFinite
 from rpusim.periphery.nonfinite import without_nonfinite
 from rpusim.tiles.arguments import as_vectors, with_lead
@@ -40,18 +41,18 @@ class MultiplyingGrid(GridWeights):
         ndarray of shape (..., out_size), float32
         """
         where = f"{type(self).__name__}.forward"
-        x2, lead = as_vectors(x, self.in_size, f"{where}: x", "inputs")
+        x2, lead = as_vectors(x, self.in_size, f"{where}: x", "inputs", self.backend)
         self._refuse_nonfinite(x2, self.tiles[0][0]._forward.io, where)
         if self.on_input is not None:
             self.on_input(x2)
-        y = np.zeros((len(x2), self.out_size), np.float32)
+        y = beside(np.zeros((len(x2), self.out_size), np.float32), x2)
         contexts = []
         for column, part in zip(self.tiles, self.layout.inputs(x2), strict=True):
             for tile, rows in zip(column, self.layout.rows, strict=True):
                 y[:, rows] += tile.forward(part, is_test)
             contexts.append([tile.last_forward for tile in column])
         if self.bias is not None:
-            y += self._added_bias(not is_test)
+            y += beside(self._added_bias(not is_test), y)
         self.last_forward = GridContext(x2, contexts)
         return with_lead(y, lead)
 
@@ -112,7 +113,7 @@ class MultiplyingGrid(GridWeights):
         parts: list[list[Gradients]] = self._by_place(
             lambda i, j: self.tiles[i][j].gradients(errors[j], forwards[i][j], input_grad)
         )
-        digital = {} if self.bias is None else {"bias": np.add.reduce(d2, axis=0)}
+        digital = {} if self.bias is None else {"bias": d2.sum(axis=0)}
         for i, j in self.layout.places:
             digital |= {f"{name}_{i}_{j}": own for name, own in parts[i][j].digital.items()}
         inputs = [[own.pair[0] for own in column] for column in parts]
@@ -134,7 +135,7 @@ class MultiplyingGrid(GridWeights):
 
     def _errors(self, d: Any, method: str) -> tuple[np.ndarray, tuple[int, ...]]:
         where = f"{type(self).__name__}.{method}"
-        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")
+        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs", self.backend)
         self._refuse_nonfinite(d2, self.tiles[0][0]._backward.periphery.io, where)
         return d2, lead
 
@@ -157,6 +158,8 @@ class MultiplyingGrid(GridWeights):
     @staticmethod
     def _refuse_nonfinite(x: np.ndarray, io: Any, where: str) -> None:
         """Raise what a tile would raise, before any of them has drawn."""
+        if is_device_array(x):  # nobody looks whether these are finite
+            return
         finite = np.isfinite(x).all(axis=1)
         if finite.all():
             return
@@ -186,5 +189,5 @@ class MultiplyingGrid(GridWeights):
 
     def __matmul__(self, x: Any) -> np.ndarray:
         """Multiply with a vector (in_size,) or the columns of a matrix (in_size, n): ``W @ x``."""
-        x = np.asarray(x)
+        x = x if is_device_array(x) else np.asarray(x)
         return self.forward(x) if x.ndim == 1 else self.forward(x.T).T

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError
+from rpusim.kernels.device_arrays import host, is_device_array
 from rpusim.periphery.pre_post import InputRangeParameter
 
 __all__ = ["InputRange", "batch_std"]
@@ -72,7 +73,7 @@ class InputRange:
         """
         if self.batches >= self.settings.init_from_data:
             return
-        sigma = batch_std(x)
+        sigma = batch_std(host(x))
         if 0.0 < sigma < math.inf:
             r, c = float(self.value[0]), self.batches
             self._hold((r * c + self.settings.init_std_alpha * sigma) / (c + 1))
@@ -98,6 +99,8 @@ class InputRange:
         if not 0.0 < r < math.inf:
             raise DataError(f"InputRange.value must be > 0 and finite, got {r}.")
         self._held = float(r)
+        if is_device_array(x):  # which is not asked whether it was clipped anywhere
+            return np.where(np.isinf(x), x, np.clip(x, -r, r) / r), np.abs(x) > r
         if x.size == 0 or (x.max() <= r and x.min() >= -r):
             return x / r, None
         clipped = np.abs(x) > r

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,6 @@ class PulseCount:
         holder.__dict__[f"_{name}"] = known + more, awaited + later
         if len(awaited) > MOST:
             getattr(holder, name)
-
 
 
 @dataclasses.dataclass

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ConfigError, StateError
+from rpusim.kernels.device_arrays import beside, contiguous, host
 from rpusim.tiles.arguments import as_matrix
 from rpusim.tiles.settings import MappingParameter
 
@@ -72,11 +73,12 @@ class Mapping:
         """Return input vectors with the constant that drives an analog bias."""
         if not self.analog_bias:
             return x
-        return np.column_stack([x, np.full(len(x), level, np.float32)])
+        line = beside(np.full((len(x), 1), level, np.float32), x)
+        return np.concatenate([x, line], axis=1)
 
     def without_line(self, x: np.ndarray) -> np.ndarray:
         """Return vectors of input lines without that of an analog bias."""
-        return np.ascontiguousarray(x[:, :-1]) if self.analog_bias else x
+        return contiguous(x[:, :-1]) if self.analog_bias else x
 
     def through_scales(self, d: np.ndarray, out_scaling: np.ndarray | None = None) -> np.ndarray:
         """Return errors of the outputs as errors of what the devices give.
@@ -89,10 +91,10 @@ class Mapping:
             Learned output scales of their forward, instead of the present ones.
         """
         if self.out_scaling is not None:
-            d = d * (self.out_scaling if out_scaling is None else out_scaling)
+            d = d * beside(self.out_scaling if out_scaling is None else out_scaling, d)
         if self.corrected:
-            d = d * self.alpha
-        return d * self.scales if self.scaled else d
+            d = d * beside(self.alpha, d)
+        return d * beside(self.scales, d) if self.scaled else d
 
     def scaled_error(self, rate: float, d: np.ndarray) -> tuple[float, np.ndarray]:
         """Return rate and errors for the devices so that logical weights move by rate * d x.
@@ -101,13 +103,13 @@ class Mapping:
         weights before them.
         """
         if self.out_scaling is not None:
-            d = d * self.out_scaling
+            d = d * beside(self.out_scaling, d)
         if not self.scaled:
             return rate, d
         mean = 1.0
         if self.settings.weight_scaling_lr_compensation:
             mean = float(self.scales.mean())
-        return rate / mean, d * (np.float32(mean) / self.scales)
+        return rate / mean, d * beside(np.float32(mean) / self.scales, d)
 
     def total(self) -> np.ndarray:
         """Return the factors between devices and logical weights, shape (out_size,)."""
@@ -156,7 +158,7 @@ class Mapping:
         if b is not None and self.bias is None and not self.analog_bias:
             raise StateError(f"{where}: this tile has no bias; make it with bias=True.")
         if self.analog_bias:
-            b = np.asarray(self.logical(now, scaled)[1]) if b is None else b
+            b = np.asarray(self.logical(host(now), scaled)[1]) if b is None else b
             w = np.column_stack([w, b])
         elif b is not None and self.bias is not None:
             self.bias[:] = b

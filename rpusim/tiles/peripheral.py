@@ -10,6 +10,7 @@ import numpy as np
 
 from rpusim.devices.fabrication import Draw
 from rpusim.errors import ConfigError, DataError
+from rpusim.kernels.device_arrays import host
 from rpusim.kernels.streams import Purpose
 from rpusim.periphery import IOParametersIRDropT, Moments
 from rpusim.periphery.ladder import LadderPeriphery
@@ -175,7 +176,7 @@ class PeripheralTile(Tile):
         x2, _ = as_vectors(x, self.in_size, f"{where}: x", "inputs")
         u, _ = self._digital.before(x2, False)
         weights, _ = self._weights_for(False)
-        moments = product_moments(self._forward.io, u, weights, self._forward.parameters)
+        moments = product_moments(self._forward.io, u, host(weights), self._forward.parameters)
         if self._mapping.offset != 0.0:
             moments = moments.behind(1.0, -self._digital.excess(u))
         return moments.behind(*self._digital.gain_and_offset(False))

@@ -43,7 +43,7 @@ class MultiplyingTile(PeripheralTile):
             If `x` has another last axis, or holds NaN or infinity.
         """
         where = f"{type(self).__name__}.forward"
-        x2, lead = as_vectors(x, self.in_size, f"{where}: x", "inputs")
+        x2, lead = as_vectors(x, self.in_size, f"{where}: x", "inputs", self.backend)
         if self.on_input is not None:
             self.on_input(x2)
         u, beyond = self._digital.before(x2, not is_test)
@@ -96,7 +96,7 @@ class MultiplyingTile(PeripheralTile):
             If the forward had another number of vectors, or the weights have changed since.
         """
         where = f"{type(self).__name__}.backward"
-        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")
+        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs", self.backend)
         context = self._belonging(len(d2), context, where)
         g = self._back(self._backward.masked_errors(d2, context), context, where)
         return with_lead(self._backward.masked_inputs(g, context), lead)
@@ -116,7 +116,7 @@ class MultiplyingTile(PeripheralTile):
         ndarray of shape (..., in_size), float32
         """
         where = f"{type(self).__name__}.transposed"
-        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")
+        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs", self.backend)
         return with_lead(self._back(d2, None, where, is_test), lead)
 
     def gradients(
@@ -139,7 +139,7 @@ class MultiplyingTile(PeripheralTile):
             With inputs of shape (..., in_size).
         """
         where = f"{type(self).__name__}.gradients"
-        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs")
+        d2, lead = as_vectors(d, self.out_size, f"{where}: d", "outputs", self.backend)
         last = context_of(context, self.last_forward)
         if last is None:
             raise StateError(f"{where}: there is no forward that d could belong to; call it first.")
@@ -160,7 +160,7 @@ class MultiplyingTile(PeripheralTile):
     def learning_pair(self, d: Any, context: ForwardContext) -> tuple[np.ndarray, np.ndarray]:
         """Return the ``pair`` of `gradients` alone, whatever became of the weights since."""
         where = f"{type(self).__name__}.learning_pair"
-        d2, _ = as_vectors(d, self.out_size, f"{where}: d", "outputs")
+        d2, _ = as_vectors(d, self.out_size, f"{where}: d", "outputs", self.backend)
         return self._pair(self._backward.masked_errors(d2, context), context)
 
     def _pair(self, errors: np.ndarray, context: ForwardContext) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import StateError
+from rpusim.kernels.device_arrays import host
 from rpusim.tiles.arguments import as_matrix
 from rpusim.tiles.digital import DigitalMatrix
 from rpusim.tiles.ledger import UpdateReport
@@ -33,7 +34,8 @@ class SteppingTile(MultiplyingTile):
         The logical weights :math:`s\,W`, targets if devices are programmed, with an analog bias as
         their last column. Learned output scales are parameters of their own and not in them.
         """
-        return self._digital_matrix("trained_weights").persistent * self._mapping.scales[:, None]
+        held = self._digital_matrix("trained_weights").persistent
+        return host(held) * self._mapping.scales[:, None]
 
     def step_gradient(self, gradient: np.ndarray) -> np.ndarray:
         """Return the gradient with respect to `trained_weights`.

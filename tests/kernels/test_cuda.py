@@ -1,108 +1,132 @@
-"""The same laws on the CUDA grid: updates in Numba's simulator, laws as PTX where that compiles."""
+"""The CUDA target: launches of teams in Numba's simulator, arrays that do not mix, code for a GPU."""
 
 import os
 import subprocess
 import sys
-import textwrap
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-SIMULATE = """
-    import numpy as np
-    import rpusim as rs
-    from rpusim.kernels.cuda import launch_grid, simulated
-    from rpusim.pulses.aggregate import aggregate_plainly
-    from rpusim.pulses.plan import plan
-    from rpusim.pulses.trains import chunks, coincide, trains
-    from rpusim.pulses.walk import walk_plainly
-    from rpusim.kernels.streams import Purpose
+import rpusim as rs
+from rpusim.kernels import cuda, simulated_arrays
+from rpusim.kernels.backend import check_backend, split
+from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import copied, host, is_device_array, place, put
+from rpusim.kernels.team import (
+    add_at,
+    largest,
+    meet,
+    member,
+    members,
+    set_bits,
+    smallest,
+    total,
+)
 
-    class Cubic(rs.PulsedDevice):
-        strength: float = rs.per_device(1.0, dtod=0.1)
+HERE = Path(__file__).parent
 
-        @staticmethod
-        def pulse(w, sign, dev, model, z):
-            gap = 1.0 - sign * w / (dev.max_bound if sign > 0.0 else -dev.min_bound)
-            step = dev.strength * dev.dwmin_up * gap * gap * gap
-            return w + sign * step * (1.0 + model.dw_min_std * z)
 
-    assert simulated()
-    rng = np.random.default_rng(0)
-    x, d = rng.normal(size=(3, 6)).astype("f4"), rng.normal(size=(3, 5)).astype("f4")
-    steep = rs.ConstantStepDevice(dw_min=0.02)
-    for device in (
-        steep,
-        rs.LinearStepDevice(),
-        rs.SoftBoundsDevice(),
-        rs.SoftBoundsReferenceDevice(reference_mean=0.1),
-        rs.ExpStepDevice(dw_min_std_add=0.1),
-        rs.PowStepReferenceDevice(),
-        rs.PiecewiseStepDevice(piecewise_up=[1, 2, 1], piecewise_down=[2, 1, 1]),
-        rs.LookupTableDevice(steps_up=[[0.1, 0.2], [0.2, 0.1]], steps_down=[[0.1, 0.2]] * 2),
-        rs.HiddenStepDevice(hs_dw_min_std=0.3),
-        Cubic(),
+@pytest.fixture(params=[1, 3], ids=["alone", "three"])
+def team(request, monkeypatch):
+    monkeypatch.setattr(cuda, "SIMULATED_TEAM", request.param)
+
+
+def summarise(begin, end, x, out, words):
+    for i in range(begin, end):
+        some = np.float32(0.0)
+        for j in range(member(), x.shape[1], members()):
+            some += x[i, j]
+            add_at(out, 0, 0, x[i, j])
+            set_bits(words, 0, 0, 1 << int(x[i, j]))
+        out[i, 1] = total(some)
+        out[i, 2] = largest(x[i, member() % x.shape[1]])
+        out[i, 3] = smallest(x[i, member() % x.shape[1]])
+        meet()
+    return 0
+
+
+@pytest.mark.usefixtures("team")
+def test_a_team_shares_a_row():
+    x = np.arange(15, dtype=np.float32).reshape(3, 5)
+    out, words = place(np.zeros((3, 4), np.float32), "cuda"), place(np.zeros((1, 1), int), "cuda")
+    split(kernel(summarise, "cuda"), 3, 1e9, place(x, "cuda"), out, words)
+    first = x[:, : cuda.SIMULATED_TEAM]
+    expected = [x.sum(axis=1), first.max(axis=1), first.min(axis=1)]
+    np.testing.assert_array_equal(host(out)[:, 1:].T, expected)
+    assert host(out)[0, 0] == x.sum()
+    assert int(words[0, 0]) == 2**15 - 1
+
+
+def test_a_launch_refuses_arrays_of_this_machine():
+    here, there = np.zeros((1, 4), np.float32), place(np.zeros((1, 1), int), "cuda")
+    with pytest.raises(rs.BackendError, match="place"):
+        kernel(summarise, "cuda")(0, 1, place(here, "cuda"), here, there)
+
+
+def test_arrays_of_the_two_memories_do_not_mix():
+    here, there = np.ones(3), place(np.ones(3), "cuda")
+    for mix in (
+        lambda: there + here,
+        lambda: here * there,
+        lambda: np.where(there > 0, there, here),
+        lambda: np.asarray(there),
+        lambda: there.__setitem__(slice(None), here),
+        lambda: np.add.reduce(there),
+        lambda: there.max(initial=0.0),
     ):
-        here, there = (rs.AnalogTile(5, 6, device, rng=4) for _ in range(2))
-        here.update(x, d, 0.1)
-        box, settings = there.crossbar, there.rpu_config.update
-        planned = plan(x, d, 0.1, box.granularity, settings)
-        keys = (*box.streams.key(Purpose.TRAIN_X), *box.streams.key(Purpose.TRAIN_D))
-        t = trains(x, d, planned, chunks(planned)[0], settings, 0, keys)
-        step = box.streams.take(Purpose.UPDATE_BATCH)
-        noise = box.streams.keys((Purpose.UPDATE_BATCH, Purpose.UPDATE_PULSE))
-        body = walk_plainly if device.step_depends_on_weight else aggregate_plainly
-        names = {**device.bound_law()._asdict(), "coincide": coincide}
-        hits, counts = np.zeros((0, 0), np.uint8), np.zeros((5, 2), np.int64)
-        args = (box.persistent, box.planes, box._model, t.xw, t.xs, t.dw, t.ds, t.offsets)
-        launch_grid(body, (5, 6), *args, step, noise, hits, counts, **names)
-        assert np.array_equal(here.crossbar.persistent, box.persistent), type(device).__name__
-        assert counts.sum() == here.stats.pulses > 0
-    print("equal")
-"""
+        with pytest.raises(TypeError):
+            mix()
 
 
-def test_updates_on_the_simulated_grid_give_the_cpus_bits():
-    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONWARNINGS": "ignore"}
+def test_arrays_go_there_and_back():
+    a = np.arange(6.0).reshape(2, 3)
+    there = place(a, "cuda")
+    assert is_device_array(there)
+    assert not is_device_array(a)
+    assert place(there, "cuda") is there
+    assert host(a) is a
+    assert copied(a) is not a
+    put(there, 2.0 * a)
+    np.testing.assert_array_equal(host(there), 2.0 * a)
+    put(a, there)
+    np.testing.assert_array_equal(a, host(there))
+    a[:] = 0.0
+    assert float(there.sum()) == 30.0
+
+
+def test_memory_that_nobody_set_shows_itself():
+    assert np.isnan(host(simulated_arrays.empty((2, 2), np.float32))).all()
+
+
+def test_without_a_gpu_there_is_an_error_and_no_fall_back():
+    code = "import rpusim as rs; rs.AnalogTile(2, 3, backend='cuda')"
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment["PYTHONWARNINGS"] = "ignore"
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SIMULATE)],
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode != 0
+    assert "BackendError" in done.stderr
+    assert "rpusim[cuda]" in done.stderr or "found no GPU" in done.stderr
+
+
+def test_unknown_backends_are_refused():
+    with pytest.raises(rs.BackendError, match="one of cpu, cuda, python, got 'gpu'"):
+        check_backend("gpu")
+
+
+def test_all_kernels_of_tiles_compile_for_a_gpu():
+    pytest.importorskip("numba_cuda", reason="code for a GPU needs the package numba-cuda[cu12]")
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "0", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, str(HERE / "compile_launches.py")],
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1500,
     )
-    assert done.stdout.strip() == "equal", done.stderr
-
-
-def double(x):
-    return x + x
-
-
-def test_the_laws_compile_to_ptx_without_double_precision():
-    pytest.importorskip("numba_cuda", reason="PTX needs the package numba-cuda[cu13]")
-    from numba import float32, int64, types
-
-    import rpusim as rs
-    from rpusim.kernels.cuda import ptx
-    from rpusim.kernels.random import normals4
-
-    try:
-        ptx(double, (float32,))
-    except Exception as error:
-        pytest.skip(f"no compiler for PTX is installed (numba-cuda[cu13]): {type(error).__name__}")
-    assert ".f64" not in ptx(normals4, (int64,) * 6)
-    nodes = {"piecewise_up": [1, 2], "piecewise_down": [2, 1]}
-    rows = {"steps_up": [[1, 2], [2, 1]], "steps_down": [[1, 2], [2, 1]]}
-    for device, tables in (
-        (rs.ConstantStepDevice(), 0),
-        (rs.LinearStepDevice(), 0),
-        (rs.SoftBoundsDevice(), 0),
-        (rs.ExpStepDevice(), 0),
-        (rs.PowStepDevice(), 0),
-        (rs.PiecewiseStepDevice(**nodes), 2),
-        (rs.LookupTableDevice(**rows), 2),
-        (rs.HiddenStepDevice(), 0),
-    ):
-        law = device.bound_law()
-        views = types.UniTuple(float32[::1], tables) if tables else types.Tuple(())
-        arguments = (float32, float32, float32[::1], views, int64, int64, *[float32] * 4)
-        assert ".f64" not in ptx(law.advance, arguments), type(device).__name__
+    if "no compiler" in done.stdout:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 failed" in done.stdout

@@ -17,6 +17,7 @@ import numpy as np
 
 from rpusim.config import nearest
 from rpusim.errors import DataError, ShapeError, StateError
+from rpusim.kernels.device_arrays import copied, host, namespace, place, put
 from rpusim.kernels.streams import Streams
 from rpusim.pulses.settings import UpdateParameters
 from rpusim.tiles.compounds.unit_cell import CompoundDevice
@@ -52,7 +53,8 @@ class Cell:
     version : int
         Grows with every change of the weights.
     arrays : dict of str to ndarray
-        State of the cell's own by name, changed in place: buffers, choppers, counters.
+        State of the cell's own by name, changed in place: buffers, choppers, counters. It is
+        digital, and lives in this machine's memory unless whole matrices are worked on at once.
     shown : dict of str to str
         Hidden parameter -> array, for those of its own arrays that have the devices' shape.
     """
@@ -69,7 +71,7 @@ class Cell:
         self.shape, self.backend = parts[0].shape, parts[0].backend
         self.gammas = np.asarray(gammas, np.float32)
         self.names = names or tuple(str(k) for k in range(len(parts)))
-        self.weights = np.zeros(self.shape, np.float32)
+        self.weights = namespace(self.backend).zeros(self.shape, np.float32)
         self.arrays: dict[str, np.ndarray] = {}
         self.shown: dict[str, str] = {}
         self.version = 0
@@ -120,7 +122,7 @@ class Cell:
         return self._sum([p._held() for p in (self.parts if parts is None else parts)])
 
     def _sum(self, arrays: list[np.ndarray]) -> np.ndarray:
-        total = np.zeros(self.shape, np.float32)
+        total = namespace(self.backend).zeros(self.shape, np.float32)
         for gamma, array in zip(self.gammas, arrays, strict=False):
             if gamma != 0.0:
                 total += gamma * array
@@ -138,13 +140,14 @@ class Cell:
             part.set_weights(np.zeros(self.shape, np.float32))
         self.begin_anew()
         rest = self._held(self.parts[:-1])
-        self.parts[-1].set_weights((weights - rest) / self.gammas[-1])
+        self.parts[-1].set_weights((place(weights, self.backend) - rest) / self.gammas[-1])
         self.refresh()
         return self.missed(weights)
 
     def missed(self, weights: np.ndarray) -> int:
         """Return how many weights are not those asked for, beyond rounding and write noise."""
-        return int((np.abs(self._held() - weights) > 1e-5 * (1.0 + np.abs(weights))).sum())
+        wanted = place(weights, self.backend)
+        return int((np.abs(self._held() - wanted) > 1e-5 * (1.0 + np.abs(wanted))).sum())
 
     def begin_anew(self) -> None:
         """Set the cell's own arrays to what they are at first."""
@@ -153,7 +156,7 @@ class Cell:
 
     def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the smallest and the largest visible weight of each crosspoint."""
-        low, high = np.zeros((2, *self.shape), np.float32)
+        low, high = namespace(self.backend).zeros((2, *self.shape), np.float32)
         for gamma, part in zip(self.gammas, self.parts, strict=True):
             if gamma != 0.0:
                 ends = [gamma * end for end in part.weight_range()]
@@ -208,8 +211,8 @@ class Cell:
         hidden: dict[str, np.ndarray] = {}
         for k, part in enumerate(self.parts):
             hidden |= {f"{name}_{k}": array for name, array in part.hidden_parameters().items()}
-            hidden[f"hidden_weights_{k}"] = part.weights.copy()
-        return hidden | {name: self.arrays[array].copy() for name, array in self.shown.items()}
+            hidden[f"hidden_weights_{k}"] = copied(part.weights)
+        return hidden | {name: copied(self.arrays[array]) for name, array in self.shown.items()}
 
     def set_hidden_parameters(
         self, changes: Mapping[str, Any], recompute_derived: bool = True
@@ -243,7 +246,7 @@ class Cell:
                 part.set_hidden_parameters(some, recompute_derived)
         for name, array in own.items():
             if name in self.shown:
-                self.arrays[self.shown[name]][...] = array
+                put(self.arrays[self.shown[name]], array)
             else:
                 self._set_part(int(name.rpartition("_")[2]), array)
         self.refresh()
@@ -260,7 +263,7 @@ class Cell:
         part = self.parts[k]
         if not isinstance(part, Cell):
             part.set_weights(weights)
-        elif not np.allclose(part.weights, weights, rtol=1e-5, atol=1e-6):
+        elif not np.allclose(host(part.weights), weights, rtol=1e-5, atol=1e-6):
             names = ", ".join(f"hidden_weights_{j}_{k}" for j in range(len(part.parts)))
             raise StateError(f"hidden_weights_{k} follows from {names}: set these.")
 
@@ -268,7 +271,7 @@ class Cell:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything as plain arrays, by name."""
-        state = {f"cell_{name}": array.copy() for name, array in self.arrays.items()}
+        state = {f"cell_{name}": copied(array) for name, array in self.arrays.items()}
         state |= {f"cell_{name}": array for name, array in self.streams.state().items()}
         for k, part in enumerate(self.parts):
             state |= {f"part_{k}.{name}": array for name, array in part.state().items()}
@@ -280,7 +283,7 @@ class Cell:
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` returned; the caller has checked names and shapes."""
         for name, array in self.arrays.items():
-            array[...] = state[f"cell_{name}"]
+            put(array, state[f"cell_{name}"])
         self.streams.restore({n: state[f"cell_{n}"] for n in ("rng_steps", "rng_seed")})
         for k, part in enumerate(self.parts):
             head = f"part_{k}."

@@ -41,6 +41,7 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.errors import ConfigError
+from rpusim.kernels.device_arrays import host, place
 from rpusim.kernels.streams import Streams
 from rpusim.pulses.plan import check_pairs
 from rpusim.pulses.settings import UpdateParameters
@@ -149,6 +150,7 @@ class ChoppedCell(TransferCell):
     ) -> UpdateReport:
         """Let A learn up to the next transfer, or one vector pair; transfer; and so on."""
         check_pairs(x, d)
+        x, d = host(x), host(d)
         u, period, report = self.arrays["transfer_count"], self._periods(len(x))[0], UpdateReport()
         top_x, top_d = (np.abs(side).max(axis=1, initial=0.0).tolist() for side in (x, d))
         begin = 0
@@ -269,7 +271,8 @@ class ChoppedCell(TransferCell):
         """Return what some parts, the first ones, add up to, A with the signs of its choppers."""
         total = super()._visible(parts)
         if self.gammas[0] != 0.0:
-            total += (self.choppers.signs() - 1.0) * (self.gammas[0] * self.parts[0].weights)
+            beyond = place(self.choppers.signs() - 1.0, self.backend)
+            total += beyond * (self.gammas[0] * self.parts[0].weights)
         return total
 
     def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
@@ -278,6 +281,7 @@ class ChoppedCell(TransferCell):
             [gamma * end for end in part.weight_range()]
             for gamma, part in zip(self.gammas, self.parts, strict=True)
         )
-        ends_a = [self.choppers.signs() * end for end in ends_a]
+        signs = place(self.choppers.signs(), self.backend)
+        ends_a = [signs * end for end in ends_a]
         low, high = np.minimum(*ends_c), np.maximum(*ends_c)
         return low + np.minimum(*ends_a), high + np.maximum(*ends_a)

@@ -28,9 +28,11 @@ from rpusim.config import param
 from rpusim.errors import ConfigError, DataError, ShapeError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import host, namespace, place
 from rpusim.kernels.primitives import bits_float
 from rpusim.kernels.random import philox, uniform
 from rpusim.kernels.streams import Purpose, Streams
+from rpusim.kernels.team import member, members
 from rpusim.pulses.plan import largest_bits
 from rpusim.tiles.compounds.cell import Box
 from rpusim.tiles.compounds.mixed_precision import (
@@ -73,7 +75,7 @@ class IntegerMixedPrecisionCell(MixedPrecisionCell):
 
     def __init__(self, device: IntegerMixedPrecisionCompound, part: Box, streams: Streams) -> None:
         super().__init__(device, part, streams)
-        self.arrays["chi"] = np.zeros(self.shape, np.int64)
+        self.arrays["chi"] = namespace(self.backend).zeros(self.shape, np.int64)
         self.arrays["m_x"], self.arrays["m_d"] = np.zeros((2, 1), np.float32)
 
     def _accumulate(self, x: np.ndarray, d: np.ndarray, rate: float) -> None:
@@ -83,7 +85,8 @@ class IntegerMixedPrecisionCell(MixedPrecisionCell):
         q_x = self._levels(x, "m_x", p.n_x_bins, p.stoc_round_x, first, 0)
         q_d = self._levels(d, "m_d", p.n_d_bins, p.stoc_round_d, first, 1)
         work = PER_PRODUCT * chi.size * len(x)
-        split(kernel(add_counts, self.backend), len(chi), work, chi, q_x, q_d)
+        sides = place(q_x, self.backend), place(q_d, self.backend)
+        split(kernel(add_counts, self.backend), len(chi), work, chi, *sides)
 
     def _levels(
         self, values: np.ndarray, mean: str, bins: int, stochastic: bool, first: int, side: int
@@ -92,26 +95,27 @@ class IntegerMixedPrecisionCell(MixedPrecisionCell):
         out, key = np.empty(values.shape, np.int64), self.streams.key(Purpose.TRANSFER)
         numbers = (np.float32(self.device.momentum_nm), np.float32(bins // 2))
         args = (*numbers, stochastic, first, side, *key)
-        kernel(level_rows, self.backend)(0, len(values), values, self.arrays[mean], *args, out)
+        kernel(level_rows, self._digital)(0, len(values), values, self.arrays[mean], *args, out)
         return out
 
     def _take(self, rows: np.ndarray, rate: float, top: float) -> tuple[np.ndarray, float]:
         """Take what is sent out of chi; see `MixedPrecisionCell._take`. Its steps are counts."""
-        p, n = self.device, np.zeros((len(rows), self.shape[1]), np.float32)
+        p, arrays = self.device, namespace(self.backend)
+        n = arrays.zeros((len(rows), self.shape[1]), np.float32)
         width_x, width_d = (
             float(self.arrays[mean][0]) / (bins // 2)
             for mean, bins in (("m_x", p.n_x_bins), ("m_d", p.n_d_bins))
         )
         worth = rate * width_d * width_x
         if worth == 0.0:
-            return n, 1.0
+            return host(n), 1.0
         epsilon = p.granularity or self.parts[0].granularity
         theta = int(min(max(math.floor(epsilon / worth + 0.5), 1), LONGEST))
         most = min(fitting(p.transfer_lr * theta * worth, top), LONGEST)
         shares = (p.transfer_lr, 1.0 - p.momentum_chi)
-        take = kernel(take_counts, self.backend)
-        split(take, len(rows), n.size, self.arrays["chi"], rows, theta, int(most), *shares, n)
-        return n, worth
+        take, places = kernel(take_counts, self.backend), place(rows, self.backend)
+        split(take, len(rows), n.size, self.arrays["chi"], places, theta, int(most), *shares, n)
+        return host(n), worth
 
     def _checked(self, name: str, values: Any) -> np.ndarray:
         array = np.asarray(values, np.float64)
@@ -145,7 +149,7 @@ def add_counts(begin, end, chi, q_x, q_d):
     """Add ``q_d q_x^T`` to rows `begin`..`end` of chi, vector after vector."""
     for i in range(begin, end):
         for b in range(q_x.shape[0]):
-            for j in range(chi.shape[1]):
+            for j in range(member(), chi.shape[1], members()):
                 chi[i, j] += q_d[b, i] * q_x[b, j]
     return 0
 
@@ -154,7 +158,7 @@ def take_counts(begin, end, chi, rows, theta, most, share, leaves, n):
     """Move the `share` of whole steps of `theta` counts in rows of chi, `most` at most, to `n`."""
     for k in range(begin, end):
         i = rows[k]
-        for j in range(chi.shape[1]):
+        for j in range(member(), chi.shape[1], members()):
             steps = min(abs(chi[i, j]) // theta, most)
             sent = math.floor(share * (theta * steps) + 0.5)
             gone = int(math.floor(leaves * sent + 0.5))

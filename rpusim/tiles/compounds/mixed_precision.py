@@ -26,9 +26,11 @@ from rpusim.devices import ConstantStepDevice, Device, PulsedDevice
 from rpusim.errors import ConfigError, StateError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import copied, host, namespace, place, put
 from rpusim.kernels.primitives import bits_float
 from rpusim.kernels.random import philox, uniform
 from rpusim.kernels.streams import Purpose, Streams
+from rpusim.kernels.team import member, members
 from rpusim.pulses.plan import check_pairs, largest_bits
 from rpusim.pulses.settings import UpdateParameters
 from rpusim.tiles.compounds.cell import Box, Cell
@@ -106,10 +108,12 @@ class MixedPrecisionCell(Cell):
 
     def __init__(self, device: MixedPrecisionCompound, part: Box, streams: Streams) -> None:
         super().__init__(device, [part], (1.0,), streams, ("W",))
-        self.arrays["chi"] = np.zeros(self.shape, np.float32)
+        self.arrays["chi"] = namespace(self.backend).zeros(self.shape, np.float32)
         self.arrays["row"], self.arrays["samples"] = np.array(0), np.array(0)
         self.shown["hidden_weights_chi"] = "chi"
         self._given: Any = None
+        # vectors are rounded where they come from; whole matrices are worked on with the devices
+        self._digital = "cpu" if self.backend == "cuda" else self.backend
         self._sends = device.n_rows_per_transfer != 0 and device.transfer_lr > 0.0
 
     # ---------------------------------------------------------------- learning
@@ -118,6 +122,7 @@ class MixedPrecisionCell(Cell):
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
         check_pairs(x, d)
+        x, d = host(x), host(d)
         report, samples = UpdateReport(vectors=len(x)), self.arrays["samples"]
         period = self.device.transfer_every * len(x) if self._sends else 0
         due = period - int(samples) % period if period else len(x) + 1
@@ -143,7 +148,7 @@ class MixedPrecisionCell(Cell):
         if bins == 0:
             return values
         levels, out = np.float32(bins // 2), np.empty_like(values)
-        rows, key = kernel(quantise_rows, self.backend), self.streams.key(Purpose.TRANSFER)
+        rows, key = kernel(quantise_rows, self._digital), self.streams.key(Purpose.TRANSFER)
         work = PER_DEVICE * values.size
         split(rows, len(values), work, values, levels, stochastic, first, side, *key, out)
         return out
@@ -197,10 +202,10 @@ class MixedPrecisionCell(Cell):
         epsilon = self.device.granularity or self.parts[0].granularity
         unit = self.device.transfer_lr * epsilon
         numbers = (np.float32(v) for v in (epsilon, unit, fitting(unit, top)))
-        n = np.empty((len(rows), self.shape[1]), np.float32)
-        take = kernel(take_rows, self.backend)
-        split(take, len(rows), n.size, self.arrays["chi"], rows, *numbers, n)
-        return n, unit
+        n = namespace(self.backend).empty((len(rows), self.shape[1]), np.float32)
+        take, places = kernel(take_rows, self.backend), place(rows, self.backend)
+        split(take, len(rows), n.size, self.arrays["chi"], places, *numbers, n)
+        return host(n), unit
 
     # ---------------------------------------------------------------- access
 
@@ -220,7 +225,7 @@ class MixedPrecisionCell(Cell):
 
     def hidden_parameters(self) -> dict[str, np.ndarray]:
         """Return a copy of what the device carries, under its own names, and of chi."""
-        own = {name: self.arrays[array].copy() for name, array in self.shown.items()}
+        own = {name: copied(self.arrays[array]) for name, array in self.shown.items()}
         return self.parts[0].hidden_parameters() | own
 
     def _set_hidden(self, changes: Mapping[str, Any], recompute_derived: bool) -> None:
@@ -233,7 +238,7 @@ class MixedPrecisionCell(Cell):
         if inner:
             self.parts[0].set_hidden_parameters(inner, recompute_derived)
         for name, array in own.items():
-            self.arrays[self.shown[name]][...] = array
+            put(self.arrays[self.shown[name]], array)
         self.refresh()
 
 
@@ -256,12 +261,17 @@ def quantise_rows(begin, end, values, levels, stochastic, first, side, k0, k1, o
     return 0
 
 
+def truncated(v):
+    """Return the integer part of a number."""
+    return v if abs(v) >= 8388608.0 else np.float32(np.int32(v))  # from 2**23 on all are whole
+
+
 def take_rows(begin, end, chi, rows, epsilon, unit, most, n):
     """Move `unit` for each whole `epsilon` in rows of chi, `most` times at most, to `n`."""
     for k in range(begin, end):
         i = rows[k]
-        for j in range(chi.shape[1]):
-            steps = min(max(np.trunc(chi[i, j] / epsilon), -most), most)
+        for j in range(member(), chi.shape[1], members()):
+            steps = min(max(truncated(chi[i, j] / epsilon), -most), most)
             chi[i, j] -= unit * steps
             n[k, j] = steps
     return 0

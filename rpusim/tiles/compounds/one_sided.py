@@ -35,6 +35,7 @@ from rpusim.config import param
 from rpusim.devices import PulsedDevice
 from rpusim.devices.mirror import mirror, mirror_planes
 from rpusim.errors import ConfigError, ModelRangeWarning, warn_caller
+from rpusim.kernels.device_arrays import host, place
 from rpusim.kernels.random import normal
 from rpusim.kernels.streams import Purpose, Streams
 from rpusim.periphery import IOParameters
@@ -207,7 +208,7 @@ class OneSidedCell(Cell):
         self._reset_pairs(spots)
         report.pulses_down += self._write(minus, columns, np.maximum(-wanted, 0.0))
         report.pulses_up += self._write(plus, columns, np.maximum(wanted, 0.0))
-        reached = plus.weights[spots] - minus.weights[spots]
+        reached = host(plus.weights[spots]) - host(minus.weights[spots])
         self.arrays["residual"][spots] = wanted[full] - reached
 
     def _reset_pairs(self, spots: tuple[np.ndarray, np.ndarray]) -> None:
@@ -217,10 +218,10 @@ class OneSidedCell(Cell):
         hits = np.zeros(self.shape, np.uint8)
         hits[spots] = 1
         for part, z in zip(self.parts, noise, strict=True):
-            low, high = (bound[spots] for bound in part._bounds())
-            new = part._rest()[spots] + np.float32(part.device.reset_std) * z
-            part.persistent[spots] = np.clip(new, low, high)
-            part.touched(hits)
+            low, high = (host(bound[spots]) for bound in part._bounds())
+            new = host(part._rest()[spots]) + np.float32(part.device.reset_std) * z
+            part.persistent[spots] = place(np.clip(new, low, high), self.backend)
+            part.touched(place(hits, self.backend))
 
     def _write(self, part: Any, columns: np.ndarray, rises: np.ndarray) -> int:
         """Raise columns of a part, from where reset leads, by pulses; return their number."""
@@ -251,6 +252,7 @@ class OneSidedCell(Cell):
     def set_weights(self, weights: np.ndarray) -> int:
         """Write to one device of each pair; return how many weights their bounds changed."""
         minus, plus = self.parts
+        weights = place(weights, self.backend)
         plus.set_weights(np.maximum(weights, 0.0))
         minus.set_weights(plus._held() - weights)
         plus.set_weights(minus._held() + weights)

@@ -41,6 +41,7 @@ import numpy as np
 from rpusim.config import Choice, param
 from rpusim.devices.exact import ExactLaw
 from rpusim.errors import ConfigError, ModelRangeWarning, warn_caller
+from rpusim.kernels.device_arrays import host
 from rpusim.kernels.streams import Streams
 from rpusim.pulses.settings import UpdateParameters
 from rpusim.tiles.compounds.cell import Cell
@@ -180,7 +181,7 @@ class ResidualCell(TransferCell):
         for k in range(len(parts) - 1):
             low, high = parts[k].weight_range()
             ratio = abs(float(self.gammas[k] / self.gammas[k + 1]))
-            if 0.0 < ratio * float(np.mean(high - low)) < parts[k + 1].granularity:
+            if 0.0 < ratio * float((high - low).mean()) < parts[k + 1].granularity:
                 yield (
                     f"the range of {names[k]}, as it is seen, is less than one step of "
                     f"{names[k + 1]}: gamma {ratio:g} is below 1 over the number of its states."
@@ -215,8 +216,8 @@ def asymmetry(part: Any) -> float:
     if not isinstance(part, Crossbar):
         return 0.0
     stride = max(part.persistent.size // SAMPLE, 1)
-    zero = np.ravel(np.broadcast_to(raw + part._reference(), part.shape))[::stride]
-    planes = {name: np.ravel(part.plane(name))[::stride] for name in part.names}
+    zero = np.ravel(np.broadcast_to(host(raw + part._reference()), part.shape))[::stride]
+    planes = {name: np.ravel(host(part.plane(name)))[::stride] for name in part.names}
     up, down = np.abs(ExactLaw(part.device, planes).free_steps(zero))
     mean = up + down
     return float(np.mean(np.divide(np.abs(down - up), mean, np.zeros_like(mean), where=mean > 0.0)))

@@ -29,11 +29,12 @@ Source: Xiao, Li, Wu, Gokmen and Chen, arXiv 2602.21321 (2026).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rpusim.config import Choice, param
+from rpusim.kernels.device_arrays import host, place
 from rpusim.kernels.streams import Streams
 from rpusim.pulses.plan import check_pairs
 from rpusim.pulses.settings import UpdateParameters
@@ -121,6 +122,7 @@ class ERiderCell(ResidualCell):
     ) -> UpdateReport:
         """Let P learn, chopped, up to the next transfer, transfer, and so on."""
         check_pairs(x, d)
+        x, d = host(x), host(d)
         u, period = self.arrays["transfer_count"], self._periods(len(x))[0]
         report, begin, fast = UpdateReport(), 0, self._fast(rate)
         self._warn()
@@ -181,14 +183,19 @@ class ERiderCell(ResidualCell):
 
     def _beyond(self, p: np.ndarray) -> np.ndarray:
         """Return by how much P beyond its reference, chopped, is more than P, as it is seen."""
-        signs = self.choppers.signs()
-        return self.gammas[0] * ((signs - 1.0) * p - signs * self.arrays["R"])
+        signs, r = self._signs_and_r()
+        return self.gammas[0] * ((signs - 1.0) * p - signs * r)
+
+    def _signs_and_r(self) -> tuple[Any, Any]:
+        """Return the signs of all crosspoints, and R, where the parts are."""
+        signs, r = self.choppers.signs(), self.arrays["R"]
+        return place(signs, self.backend), place(r, self.backend)
 
     def weight_range(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the smallest and the largest visible weight, as choppers and R are now."""
         p, w = (part.weight_range() for part in self.parts)
-        signs = self.gammas[0] * self.choppers.signs()
-        ends_p = [signs * (end - self.arrays["R"]) for end in p]
+        signs, r = self._signs_and_r()
+        ends_p = [self.gammas[0] * signs * (end - r) for end in p]
         ends_w = [self.gammas[1] * end for end in w]
         return np.minimum(*ends_p) + np.minimum(*ends_w), np.maximum(*ends_p) + np.maximum(*ends_w)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ConfigError
+from rpusim.kernels.device_arrays import contiguous
 from rpusim.kernels.streams import Purpose, Streams
 from rpusim.periphery import (
     BoundManagementType,
@@ -76,7 +77,7 @@ class Slices:
         Pulses of the writes.
     streams : Streams
         Where the noise of the reads comes from (purpose FORWARD).
-    backend : {"cpu", "python"}
+    backend : {"cpu", "cuda", "python"}
         Where it runs.
 
     Attributes
@@ -121,7 +122,7 @@ class Slices:
         results = []
         for k in range(0, len(slices), TOGETHER):
             here = slices[k : k + TOGETHER]
-            lines = np.ascontiguousarray(weights[:, here] if self.columns else weights[here])
+            lines = contiguous(weights[:, here] if self.columns else weights[here])
             x = np.eye(len(here), dtype=np.float32)
             results.append(self._read(x, lines, self._digital, first + k, key, "transfer")[0])
         return results[0] if len(results) == 1 else np.concatenate(results)

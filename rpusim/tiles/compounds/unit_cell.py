@@ -30,7 +30,7 @@ class CompoundDevice(Device):
             Rows (outputs) and columns (inputs).
         streams : Streams
             Where its draws come from.
-        backend : {"cpu", "python"}
+        backend : {"cpu", "cuda", "python"}
             Where it runs.
         bias : bool
             Whether the last column is an analog bias.

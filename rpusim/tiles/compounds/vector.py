@@ -18,6 +18,7 @@ import numpy as np
 from rpusim.config import Choice, param
 from rpusim.config_fields import check_numbers
 from rpusim.errors import ConfigError, DataError
+from rpusim.kernels.device_arrays import place
 from rpusim.kernels.streams import Purpose, Streams
 from rpusim.pulses.settings import UpdateParameters
 from rpusim.tiles.compounds.cell import Cell
@@ -169,6 +170,6 @@ class ReferenceCell(Cell):
 
     def set_weights(self, weights: np.ndarray) -> int:
         """Write to the device; return how many weights its bounds changed."""
-        self.parts[0].set_weights(weights + self.parts[1]._held())
+        self.parts[0].set_weights(place(weights, self.backend) + self.parts[1]._held())
         self.refresh()
         return self.missed(weights)
