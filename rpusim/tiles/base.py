@@ -233,8 +233,7 @@ class Tile:
         `weight_granularity` if learning rates are to keep their meaning.
         """
         box = self._devices()
-        steps = host(box.plane("dwmin_up")) + host(box.plane("dwmin_down"))
-        return float(0.5 * steps.mean(dtype=float))
+        return float(0.5 * (box.plane("dwmin_up") + box.plane("dwmin_down")).mean(dtype=float))
 
     def _pulsed(self) -> Crossbar | Cell:
         if isinstance(self.crossbar, DigitalMatrix):
@@ -294,9 +293,8 @@ def _remake(kind: type[Tile], made: tuple[Any, ...], state: Dict[str, np.ndarray
     """Return a tile in a state, for pickle and copy."""
     out_size, in_size, config, bias, backend = made
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ClippedWeightsWarning
-        )  # of weights that are replaced at once
+        # of weights that are replaced at once
+        warnings.simplefilter("ignore", ClippedWeightsWarning)
         tile = kind(out_size, in_size, config, bias, rng=0, backend=backend)
     tile.load_state_dict(state)
     return tile

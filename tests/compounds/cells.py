@@ -7,6 +7,7 @@ import numpy as np
 
 import rpusim as rs
 from rpusim.kernels import backend as backends
+from tests.backends import OTHERS
 
 __all__ = [
     "EXACTLY",
@@ -63,7 +64,7 @@ def same_state(one, other, but=()):
 
 
 def check_backends_and_threads(device, monkeypatch):
-    """Check that plain Python and any number of threads give the same bits as machine code."""
+    """Check that all backends and any number of threads give the same bits."""
 
     def trained(**options):
         tile = tile_of(device, update=rs.UpdateParameters(), **options)
@@ -71,7 +72,8 @@ def check_backends_and_threads(device, monkeypatch):
         return tile
 
     first = trained()
-    same_state(first, trained(backend="python"))
+    for other in OTHERS:
+        same_state(first, trained(backend=other))
     for threads in (1, 2):
         monkeypatch.setattr(backends, "WORTH_A_THREAD", 1.0)
         monkeypatch.setattr(backends, "_threads", threads)

@@ -7,6 +7,7 @@ import rpusim as rs
 from rpusim.errors import ConfigError, DataError, StateError
 from rpusim.kernels.backend import get_num_threads, set_num_threads
 from rpusim.tiles.compounds import BufferedTransferCompound, ChoppedTransferCompound
+from tests.backends import OTHERS
 from tests.compounds.cells import (
     EXACTLY,
     PERFECT,
@@ -370,9 +371,10 @@ def test_a_saved_cell_continues_bit_for_bit(name, tmp_path):
     )
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("name", CELLS)
-def test_plain_python_gives_the_same_bits(name):
-    same_state(trained(CELLS[name], 3), trained(CELLS[name], 3, backend="python"))
+def test_all_backends_give_the_same_bits(name, other):
+    same_state(trained(CELLS[name], 3), trained(CELLS[name], 3, backend=other))
 
 
 def test_the_number_of_threads_does_not_matter():

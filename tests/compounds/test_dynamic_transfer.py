@@ -6,6 +6,7 @@ import pytest
 import rpusim as rs
 from rpusim.errors import ConfigError
 from rpusim.tiles.compounds import ChoppedTransferCompound, DynamicTransferCompound
+from tests.backends import OTHERS
 from tests.compounds.cells import (
     EXACTLY,
     PERFECT,
@@ -158,10 +159,11 @@ def test_a_saved_cell_continues_bit_for_bit(name, tmp_path):
     )
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("name", CELLS)
-def test_plain_python_gives_the_same_bits(name):
+def test_all_backends_give_the_same_bits(name, other):
     tiles = []
-    for backend in ("cpu", "python"):
+    for backend in ("cpu", other):
         tile = tile_of(CELLS[name], (3, 2), update=rs.UpdateParameters(), backend=backend)
         random_steps(tile, 5)
         tiles.append(tile)

@@ -6,6 +6,7 @@ import pytest
 import rpusim as rs
 from rpusim.errors import ConfigError, DataError
 from rpusim.tiles.compounds import IntegerMixedPrecisionCompound
+from tests.backends import OTHERS
 from tests.compounds.cells import (
     check_continues,
     check_threads_of_large_tile,
@@ -147,8 +148,9 @@ def test_a_saved_tile_continues_with_the_same_bits(tmp_path):
     check_continues(lambda: tile_of(NOISY, (4, 3), update=STOCHASTIC), tmp_path / "tile.npz")
 
 
-def test_plain_loops_give_the_same_bits():
-    tiles = [tile_of(NOISY, (3, 4), update=STOCHASTIC, backend=b) for b in ("cpu", "python")]
+@pytest.mark.parametrize("other", OTHERS)
+def test_all_backends_give_the_same_bits(other):
+    tiles = [tile_of(NOISY, (3, 4), update=STOCHASTIC, backend=b) for b in ("cpu", other)]
     for tile in tiles:
         random_steps(tile, 4)
     assert tiles[0].stats.pulses > 0

@@ -8,6 +8,7 @@ import pytest
 import rpusim as rs
 from rpusim.errors import ConfigError, DataError, StateError
 from rpusim.tiles.compounds import MixedPrecisionCompound, ReferenceUnitCell, VectorUnitCell
+from tests.backends import OTHERS
 from tests.compounds.cells import (
     EXACTLY,
     check_continues,
@@ -330,11 +331,10 @@ def test_a_saved_tile_continues_with_the_same_bits(device, tmp_path):
     )
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("device", VARIANTS[:3])
-def test_plain_loops_give_the_same_bits(device):
-    tiles = [
-        tile_of(device, (3, 4), update=STOCHASTIC, backend=backend) for backend in ("cpu", "python")
-    ]
+def test_all_backends_give_the_same_bits(device, other):
+    tiles = [tile_of(device, (3, 4), update=STOCHASTIC, backend=b) for b in ("cpu", other)]
     for tile in tiles:
         random_steps(tile, 4)
     assert tiles[0].stats.pulses > 0

@@ -9,6 +9,7 @@ from rpusim.kernels.streams import Streams
 from rpusim.tiles.compounds import DifferenceUnitCell, OneSidedUnitCell, VectorUnitCell
 from rpusim.tiles.compounds.rising import climb, up_step
 from rpusim.tiles.compounds.slices import Slices
+from tests.backends import OTHERS
 from tests.compounds.cells import EXACTLY, PERFECT, check_continues, ideal, random_steps, tile_of
 from tests.naive.one_sided import one_sided
 
@@ -431,11 +432,12 @@ def test_a_saved_pair_continues_bit_for_bit(name, tmp_path):
     check_continues(lambda: tile_of(CELLS[name], update=STOCHASTIC), tmp_path / "tile.npz")
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("kind", ["STOCHASTIC_COMPRESSED", "MEAN_COUNT", "MEAN_FIELD"])
 @pytest.mark.parametrize("name", ["soft", "constant", "pcm"])
-def test_plain_python_gives_the_same_bits(name, kind):
+def test_all_backends_give_the_same_bits(name, kind, other):
     update = rs.UpdateParameters(pulse_type=kind)
-    fast, plain = (tile_of(CELLS[name], update=update, backend=b) for b in ("cpu", "python"))
+    fast, plain = (tile_of(CELLS[name], update=update, backend=b) for b in ("cpu", other))
     for tile in (fast, plain):
         random_steps(tile, 4, rate=0.3)
     for one, other in zip(pair(fast), pair(plain), strict=True):

@@ -6,6 +6,7 @@ import rpusim as rs
 from rpusim.kernels import backend
 from rpusim.tiles import compounds
 from rpusim.tiles.compounds import BufferedTransferCompound, TransferCompound
+from tests.backends import OTHERS
 from tests.compounds.cells import check_continues, random_steps, same_state, tile_of
 
 
@@ -41,11 +42,10 @@ def test_a_saved_cell_continues_bit_for_bit(name, tmp_path):
     )
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("name", CELLS)
-def test_plain_python_gives_the_same_bits(name):
-    tiles = [
-        tile_of(CELLS[name], update=rs.UpdateParameters(), backend=b) for b in ("cpu", "python")
-    ]
+def test_all_backends_give_the_same_bits(name, other):
+    tiles = [tile_of(CELLS[name], update=rs.UpdateParameters(), backend=b) for b in ("cpu", other)]
     for tile in tiles:
         random_steps(tile, 4)
     same_state(*tiles)

@@ -5,6 +5,7 @@ import pytest
 
 import rpusim as rs
 from rpusim.errors import ConfigError, ShapeError, StateError
+from tests.backends import OTHERS
 from tests.compounds.cells import check_continues, ideal, random_steps, tile_of
 
 POLICIES = ["ALL", "SINGLE_FIXED", "SINGLE_SEQUENTIAL", "SINGLE_RANDOM"]
@@ -218,10 +219,11 @@ def test_a_saved_cell_continues_bit_for_bit(name, tmp_path):
     )
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("name", CELLS)
-def test_plain_python_gives_the_same_bits(name):
+def test_all_backends_give_the_same_bits(name, other):
     fast, plain = (
-        tile_of(CELLS[name], update=rs.UpdateParameters(), backend=b) for b in ("cpu", "python")
+        tile_of(CELLS[name], update=rs.UpdateParameters(), backend=b) for b in ("cpu", other)
     )
     for tile in (fast, plain):
         random_steps(tile, 3)

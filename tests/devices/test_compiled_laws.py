@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import rpusim as rs
+from tests.backends import OTHERS
 from tests.devices.pulsed import FEATURES, device_named
 
 pytestmark = pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
@@ -63,9 +64,10 @@ def trained(device, backend):
     return tile.state_dict()
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("name", FEATURES)
-def test_machine_code_and_plain_python_give_the_same_bits(name):
-    fast, plain = (trained(rich(name), backend) for backend in ("cpu", "python"))
+def test_all_backends_give_the_same_bits(name, other):
+    fast, plain = (trained(rich(name), backend) for backend in ("cpu", other))
     for key, value in fast.items():
         assert np.array_equal(value, plain[key]), key
 

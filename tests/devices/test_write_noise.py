@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import norm
 
 import rpusim as rs
+from tests.backends import ALL
 from tests.devices.pulsed import FEATURES, MANY, flat, held, pulse, seen, tile_of
 from tests.naive.tolerance import check_correlation, check_law, check_std
 
@@ -41,7 +42,7 @@ def test_devices_that_got_no_pulse_keep_what_is_seen(kind):
     assert (seen(tile)[::3] != before[::3]).all()
 
 
-@pytest.mark.parametrize("backend", ["cpu", "python"])
+@pytest.mark.parametrize("backend", ALL)
 @pytest.mark.parametrize("shape", [(3, 67), (66, 2)])
 @pytest.mark.parametrize("line", ["row", "column"])
 @pytest.mark.parametrize("kind", [rs.SoftBoundsDevice, rs.SoftBoundsReferenceDevice])

@@ -5,6 +5,7 @@ import pytest
 
 import rpusim as rs
 from rpusim.devices import PulsedDevice
+from tests.backends import ALL
 
 PLAIN = {
     "dw_min_dtod": 0.0,
@@ -24,7 +25,7 @@ def tile(device, kind="MEAN_FIELD", backend="cpu", shape=(3, 4)):
     return made
 
 
-@pytest.mark.parametrize("backend", ["cpu", "python"])
+@pytest.mark.parametrize("backend", ALL)
 def test_it_is_a_loop_of_fractions_of_steps(backend):
     t = tile(rs.SoftBoundsDevice(dw_min=0.002, **PLAIN), backend=backend)
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import pytest
 
 import rpusim as rs
 from rpusim.kernels import backend
+from tests.backends import OTHERS
 from tests.devices.pulsed import WalkedConstantStep
 from tests.naive.tolerance import check_correlation
 
@@ -82,30 +83,34 @@ def run(config, shape=(3, 5), rounds=2, batch=4, **options):
     return tile.state_dict(), answers
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("name", DEVICES)
-def test_plain_python_and_machine_code_agree_for_every_device(name):
+def test_backends_agree_for_every_device(name, other):
     config = config_of(DEVICES[name], desired_bl=7)
-    assert_same(run(config), run(config, backend="python"))
+    assert_same(run(config), run(config, backend=other))
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["constant", "linear, write noise"])
-def test_plain_python_and_machine_code_agree_for_every_pulse_type(name, kind):
+def test_backends_agree_for_every_pulse_type(name, kind, other):
     config = config_of(DEVICES[name], pulse_type=kind, desired_bl=9)
-    assert_same(run(config), run(config, backend="python"))
+    assert_same(run(config), run(config, backend=other))
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("bits", [dict(sto_round=True, res=0.1), dict(desired_bl=130)], ids=str)
-def test_plain_python_and_machine_code_agree_for_bins_and_long_trains(bits):
+def test_backends_agree_for_bins_and_long_trains(bits, other):
     unmanaged = dict(update_management=False, update_bl_management=False)
     config = config_of(DEVICES["soft bounds"], **bits, **unmanaged)
-    assert_same(run(config, rounds=1), run(config, rounds=1, backend="python"))
+    assert_same(run(config, rounds=1), run(config, rounds=1, backend=other))
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("name", ["constant", "soft bounds, write noise"])
-def test_plain_python_and_machine_code_agree_for_what_happens_without_pulses(name):
+def test_backends_agree_for_what_happens_without_pulses(name, other):
     results = []
-    for target in ("cpu", "python"):
+    for target in ("cpu", other):
         tile = make(config_of(DEVICES[name]), shape=(20, 23), backend=target)
         for _ in range(3):
             tile.post_update_step()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import rpusim as rs
 from rpusim.kernels import backend
 from rpusim.tiles import build_tile
+from tests.backends import ALL
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning"),
@@ -377,9 +378,10 @@ def test_a_batch_is_its_vectors_however_it_is_cut(example, first):
 
 @settings(max_examples=40)
 @given(EXAMPLES, st.sampled_from([(3, 5), (1, 1), (5, 2)]), st.sampled_from([(2,), (), (0,)]))
-def test_plain_python_and_machine_code_give_the_same_bits(example, shape, lead):
+def test_all_backends_give_the_same_bits(example, shape, lead):
     example.shape, example.lead = shape, lead
-    tiles = [example.tile(), example.tile(backend="python")]
+    tiles = [example.tile(backend=backend) for backend in ALL]
     results = [live(tile, example, steps=1) for tile in tiles]
-    assert_same(*results)
-    assert_same_state(*tiles)
+    for other, result in zip(tiles[1:], results[1:], strict=True):
+        assert_same(results[0], result)
+        assert_same_state(tiles[0], other)

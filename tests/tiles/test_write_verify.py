@@ -9,6 +9,7 @@ from scipy.stats import uniform
 import rpusim as rs
 from rpusim.errors import ConfigError, DataError, ShapeError, StateError
 from rpusim.tiles.grid import TileGrid
+from tests.backends import OTHERS
 from tests.devices.pulsed import FEATURES, device_named, tile_of
 from tests.devices.test_population import TwoNoises
 from tests.naive.tolerance import Z, check_law, check_same_law, check_std
@@ -152,10 +153,11 @@ LAWS = {
 
 
 @pytest.mark.filterwarnings("ignore:.*did not come within")
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("name", LAWS)
-def test_machine_code_and_plain_python_give_the_same_bits(name):
+def test_all_backends_give_the_same_bits(name, other):
     states = []
-    for backend in ("cpu", "python"):
+    for backend in ("cpu", other):
         options = dict(read_noise=0.003, max_pulses=20, rng=3, backend=backend)
         tile, result = verified(LAWS[name], TARGET, **options)
         counts = tile.pulse_counts
