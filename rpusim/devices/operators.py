@@ -102,7 +102,7 @@ def rewrite_places(begin, end, seen, w, reference, places, std, step, k0, k1):
     cols = w.shape[1]
     blocks = (cols + 3) // 4
     for p in range(begin, end):
-        i, j = places[p] // cols, places[p] % cols
+        i, j = int(places[p]) // cols, int(places[p]) % cols
         held = w[i, j] - reference[i, j] if reference.size > 0 else w[i, j]
         z = normals4(i, j % blocks, step, 0, k0, k1)
         seen[i, j] = held + std * z[j // blocks]

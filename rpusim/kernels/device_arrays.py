@@ -33,11 +33,13 @@ def namespace(backend: str) -> Any:
 
 def is_device_array(array: Any) -> bool:
     """Return whether an object offers memory of a GPU."""
-    return hasattr(array, "__cuda_array_interface__")
+    return type(array) is not np.ndarray and hasattr(array, "__cuda_array_interface__")
 
 
 def place(array: Any, backend: str, dtype: Any = None) -> Any:
     """Return an array where a backend can work on it; one that is there already is not copied."""
+    if backend != "cuda" and dtype is None and type(array) is np.ndarray:
+        return array
     return namespace(backend).asarray(array, dtype=dtype)
 
 

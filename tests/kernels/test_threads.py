@@ -154,8 +154,6 @@ def test_the_backends_that_exist_are_accepted(name):
 
 
 def test_a_backend_that_is_not_there_is_refused_by_name():
-    with pytest.raises(BackendError, match='backend="cuda" is not built yet; use "cpu"'):
-        check_backend("cuda")
     for name in ("cpuu", "CPU", "", None, 1):
-        with pytest.raises(BackendError, match=f"backend must be one of cpu, python, got {name!r}"):
+        with pytest.raises(BackendError, match=f"backend must be one of cpu, cuda, python, got {name!r}"):
             check_backend(name)
