@@ -11,7 +11,8 @@ import numpy as np
 from rpusim.kernels.bind import apart
 from rpusim.kernels.elementary import log
 from rpusim.kernels.product import LANES, multiply_panel
-from rpusim.periphery.passage import SLICES, WEIGHT_NOISE, settings_at
+from rpusim.periphery.draws import WEIGHT_NOISE, noise_of
+from rpusim.periphery.passage import SLICES, settings_at
 from rpusim.periphery.stages import (
     add_input_noise,
     convert_inputs,
@@ -168,4 +169,4 @@ def add_noise(out, spread, lanes, m, kinds, strengths, part, number, turn, z, k0
                 variance = np.float32(0.0)
                 for k in range(kinds.size):
                     variance += strengths[kinds[k], b] * spread[(k * m + i) * lanes + b]
-                out[i * lanes + b] += np.float32(math.sqrt(variance)) * z[r, b]
+                out[i * lanes + b] += noise_of(variance, z[r, b])

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rpusim.kernels.random import philox, uniform
 from rpusim.periphery.converters import convert, rint
 from rpusim.periphery.settings import (
     SLICED,
@@ -24,8 +23,8 @@ from rpusim.periphery.settings import (
 __all__ = [
     "Passage",
     "bend",
-    "dithers",
     "drop_strength",
+    "half_of",
     "offset_read",
     "passage",
     "prepare",
@@ -33,11 +32,9 @@ __all__ = [
     "scale_of",
     "settings_at",
     "slice_of",
+    "voltage_along",
     "worst_case",
 ]
-
-# the stages that draw; a counter's last word is stage + STAGES * round, its second the pass
-INPUT_NOISE, INPUT_ROUND, WEIGHT_NOISE, OUTPUT_NOISE, OUTPUT_ROUND, STAGES = 0, 1, 2, 3, 4, 8
 
 # how the scale of a vector is found, in the order of `SCALES`
 UNSCALED, ABS_MAX, CONSTANT, GIVEN, MAX, NP_SUM = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0
@@ -252,6 +249,18 @@ def slice_of(v, number, s):
     return sign * np.float32(bits) * unit, place * np.float32(most) * s.inp_step / s.inp_bound
 
 
+def half_of(v, part):
+    """Return what pass `part` reads of an input: it if negative in the first, else if positive."""
+    return min(v, 0.0) if part == 0 else max(v, 0.0)
+
+
+def voltage_along(j, lines, s):
+    """Return by what an input counts in the drop along a wire, less the nearer it is to the ADC."""
+    place = lines - 1 - j if s.far_first > 0.0 else j
+    away = 1.0 - np.float32(place) / np.float32(lines)
+    return 1.0 - away * away
+
+
 def drop_strength(current, lines, s):
     """Return (a, c(a)): the current of a line against what its wire carries, and its drop."""
     a = np.float32(lines) * current / s.wire_ratio
@@ -272,9 +281,3 @@ def offset_read(y, v, total, s):
 def bend(y, curve, factor):
     """Return a result behind the S-shape of its line."""
     return factor * y / (1.0 + abs(curve * y))
-
-
-def dithers(line, number, sample, stage, k0, k1):
-    """Return four dithers in (-1/2, 1/2] for lines 4 * `line`.. of a vector in one pass."""
-    r0, r1, r2, r3 = philox(line, number, sample, stage, k0, k1)
-    return uniform(r0) - 0.5, uniform(r1) - 0.5, uniform(r2) - 0.5, uniform(r3) - 0.5

@@ -4,29 +4,31 @@ A panel holds line j of vector b at ``j * lanes + b``, so that loops over b beco
 instructions. The scalar laws stand in `rpusim.periphery.passage`.
 """
 
-import math
-
 import numpy as np
 
 from rpusim.kernels.bind import apart
 from rpusim.kernels.product import LANES, multiply_panel
-from rpusim.kernels.random import normals4
-from rpusim.periphery.converters import clip, convert
-from rpusim.periphery.passage import (
-    APART,
-    APART_DIGITAL,
+from rpusim.periphery.converters import clip, convert, exceeds, lose
+from rpusim.periphery.draws import (
     INPUT_NOISE,
     INPUT_ROUND,
     OUTPUT_NOISE,
     OUTPUT_ROUND,
-    STAGES,
     WEIGHT_NOISE,
-    bend,
     dithers,
+    noise_of,
+    normals,
+)
+from rpusim.periphery.passage import (
+    APART,
+    APART_DIGITAL,
+    bend,
     drop_strength,
+    half_of,
     offset_read,
     prepare,
     slice_of,
+    voltage_along,
 )
 
 __all__ = [
@@ -39,7 +41,6 @@ __all__ = [
     "take_pass",
 ]
 
-MASK = 0xFFFFFFFF
 # rows of the array of per-line parameters, and of the report on each vector
 OFFSET, CURVE, FACTOR, NOISE = 0, 1, 2, 3
 SCALE, REDUCTION, INPUTS_CLIPPED, OUTPUTS_CLIPPED, CURRENT, STATUS, ROUND = range(7)
@@ -83,8 +84,7 @@ def add_input_noise(panel, lanes, n, part, number, turn, z, s, k0, k1):
                     panel[start + b] = panel[start + b] + s.inp_noise * z[r, b]
     if s.inp_loss != 0.0:
         for e in range(n * lanes):
-            v = panel[e]
-            panel[e] = v * (1.0 - s.inp_loss) if v < 0.0 else v
+            panel[e] = lose(panel[e], s.inp_loss)
 
 
 def take_pass(panel, work, lanes, n, part, s):
@@ -92,7 +92,7 @@ def take_pass(panel, work, lanes, n, part, s):
     place = np.float32(1.0)
     if s.passes == APART or s.passes == APART_DIGITAL:
         for e in range(n * lanes):
-            work[e] = min(panel[e], 0.0) if part == 0 else max(panel[e], 0.0)
+            work[e] = half_of(panel[e], part)
     else:
         for e in range(n * lanes):
             work[e], place = slice_of(panel[e], part, s)
@@ -112,9 +112,7 @@ def drop_voltage(
         aux[e] = abs(panel[e])
     multiply_panel(aux, lanes, absolute, transposed, more[0], more[2])
     for j in range(n):
-        place = n - 1 - j if s.far_first > 0.0 else j
-        away = 1.0 - np.float32(place) / np.float32(n)
-        weight = 1.0 - away * away
+        weight = voltage_along(j, n, s)
         for b in range(lanes):
             aux[j * lanes + b] = panel[j * lanes + b] * weight
     multiply_panel(aux, lanes, matrix, transposed, more[1], more[2])
@@ -164,7 +162,7 @@ def add_weight_noise(
             start = (4 * line + r) * lanes
             for b in range(lanes):
                 total = more[0][start + b] + s.w_noise * s.w_noise * square[b]
-                out[start + b] += np.float32(math.sqrt(total)) * z[r, b]
+                out[start + b] += noise_of(total, z[r, b])
 
 
 def convert_outputs(
@@ -199,8 +197,7 @@ def convert_outputs(
     if s.out_bound > 0.0:
         for b in range(lanes):
             if max(-span[0, b], span[1, b]) > s.out_bound:
-                over = span[1, b] > s.out_bound
-                over = over or (s.negative > 0.0 and -span[0, b] > s.out_bound)
+                over = exceeds(span[0, b], span[1, b], s.out_bound, s.negative)
                 clipped = 0
                 for i in range(m):
                     a = out[i * lanes + b]
@@ -222,7 +219,7 @@ def bend_outputs(out, lanes, m, lines, s):
             a = out[i * lanes + b]
             if s.bends > 0.0:
                 a = bend(a, lines[CURVE, i], lines[FACTOR, i])
-            out[i * lanes + b] = a * (1.0 - s.out_loss) if a < 0.0 else a
+            out[i * lanes + b] = lose(a, s.out_loss)
 
 
 def shift_outputs(out, lanes, m, part, number, turn, z, lines, s, k0, k1):
@@ -246,16 +243,10 @@ def shift_outputs(out, lanes, m, part, number, turn, z, lines, s, k0, k1):
 def draw_normals(line, part, lanes, number, turn, stage, z, k0, k1):
     """Fill `z`, (4, LANES), with normals for four lines of all vectors in one pass."""
     for b in range(lanes):
-        sample = number[b]
-        z[0, b], z[1, b], z[2, b], z[3, b] = normals4(
-            line, part, sample & MASK, stage + STAGES * turn, k0, k1 ^ (sample >> 32)
-        )
+        z[0, b], z[1, b], z[2, b], z[3, b] = normals(line, part, number[b], turn, stage, k0, k1)
 
 
 def draw_dithers(line, part, lanes, number, turn, stage, u, k0, k1):
     """Fill `u`, (4, LANES), with dithers for four lines of all vectors in one pass."""
     for b in range(lanes):
-        sample = number[b]
-        u[0, b], u[1, b], u[2, b], u[3, b] = dithers(
-            line, part, sample & MASK, stage + STAGES * turn, k0, k1 ^ (sample >> 32)
-        )
+        u[0, b], u[1, b], u[2, b], u[3, b] = dithers(line, part, number[b], turn, stage, k0, k1)

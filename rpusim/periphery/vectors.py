@@ -17,7 +17,15 @@ from rpusim.periphery.stages import (
     STATUS,
 )
 
-__all__ = ["add_part", "give_results", "pick_vectors", "scale_inputs"]
+__all__ = [
+    "add_part",
+    "choose_factor",
+    "give_results",
+    "given_back",
+    "largest_finite",
+    "pick_vectors",
+    "scale_inputs",
+]
 
 SMALLEST = 1.2e-38  # below the normal numbers a scale has no reciprocal: such a vector is zero
 LARGEST = 3.4e38
@@ -42,19 +50,11 @@ def scale_inputs(panel, lanes, used, picked, x, turn, scale, factor, s, report, 
             top = max(top, float_bits(x[row, j]) & 0x7FFFFFFF)
         if top == INFINITY_BITS and s.saturate > 0.0:
             top, infinite = largest_finite(x, row, n), True
-        scale[b], factor[b] = 1.0, s.out_scale
-        alpha = reduction = np.float32(1.0)
-        if s.perfect == 0.0:
-            absmax = bits_float(np.int32(top))
-            alpha, reduction = choose_scale(x, row, n, absmax, report[row, SCALE], turn, s)
-            if infinite and alpha <= SMALLEST:
-                alpha = np.float32(1.0)
-            scale[b] = 0.0
-            if alpha > SMALLEST:
-                scale[b] = 1.0 / alpha / reduction
-            elif s.shortcut == 0.0:
-                alpha, scale[b] = np.float32(1.0), 1.0 / reduction
-            factor[b] = s.out_scale * alpha * reduction
+        absmax = bits_float(np.int32(top))
+        alpha, reduction, scale[b] = choose_factor(
+            x, row, n, absmax, infinite, report[row, SCALE], turn, s
+        )
+        factor[b] = s.out_scale * alpha * reduction
         if b < used:
             report[row, SCALE], report[row, REDUCTION] = alpha, reduction
             report[row, INPUTS_CLIPPED] = report[row, OUTPUTS_CLIPPED] = 0.0
@@ -74,10 +74,15 @@ def give_results(out, lanes, used, picked, factor, digital, y, report):
     for block in range(0, m, BLOCK):
         for b in range(used):
             for i in range(block, min(block + BLOCK, m)):
-                y[picked[b], i] = out[i * lanes + b] * factor[b] * digital[0, i] + digital[1, i]
+                y[picked[b], i] = given_back(out[i * lanes + b], factor[b], digital, i)
     for b in range(used):
         status = max(status, int(report[picked[b], STATUS]))
     return status
+
+
+def given_back(a, factor, digital, i):
+    """Return a result of line i as the tile gives it."""
+    return a * factor * digital[0, i] + digital[1, i]
 
 
 def add_part(total, out, size, place, part):
@@ -94,6 +99,21 @@ def largest_finite(x, row, n):
         if bits < INFINITY_BITS:
             top = max(top, bits)
     return top
+
+
+def choose_factor(x, row, n, absmax, infinite, given, turn, s):
+    """Return a vector's scale, its reduction, and by what its inputs are multiplied."""
+    one = np.float32(1.0)
+    if s.perfect > 0.0:
+        return one, one, one
+    alpha, reduction = choose_scale(x, row, n, absmax, given, turn, s)
+    if infinite and alpha <= SMALLEST:
+        alpha = one
+    if alpha > SMALLEST:
+        return alpha, reduction, one / alpha / reduction
+    if s.shortcut == 0.0:
+        return one, reduction, one / reduction
+    return alpha, reduction, np.float32(0.0)
 
 
 def choose_scale(x, row, n, absmax, given, turn, s):
