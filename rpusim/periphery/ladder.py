@@ -42,10 +42,15 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ConfigError
+from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import host, place
+from rpusim.periphery.by_vector import ByVector
+from rpusim.periphery.derived import magnitudes_and_variances
 from rpusim.periphery.ladder_circuit import physical_size, transfer
 from rpusim.periphery.ladder_kernels import FIXED, MIXED, PLAIN, SQUARE, pass_ladder
 from rpusim.periphery.ladder_settings import IOParametersIRDropT, LadderIntegration
-from rpusim.periphery.mvm import MULTIPLY_ADD, Periphery, panels
+from rpusim.periphery.mvm import MULTIPLY_ADD, NO_MATRIX, Periphery
+from rpusim.periphery.one_vector_ladder import ladder_rooms, pass_ladder_vector
 from rpusim.periphery.passage import SLICES
 from rpusim.periphery.settings import SliceADC
 
@@ -60,7 +65,8 @@ class LadderPeriphery(Periphery):
     """The forward product of a tile whose wires have resistance.
 
     It is called like `Periphery`; `training` also says that wires are ideal, unless
-    `ir_drop_in_training`.
+    `ir_drop_in_training`. The effective matrix is found on this machine, once for every version of
+    the weights: a GPU is waited for.
 
     Parameters
     ----------
@@ -73,7 +79,7 @@ class LadderPeriphery(Periphery):
         devices those of positive and of negative weights, and a dict whose ``scale_ratio`` says how
         many uS a weight of 1 is; ``pair_factors`` holds the pairs' factors. By default a pair from
         0 to 25 uS.
-    backend : {"cpu", "python"}
+    backend : {"cpu", "cuda", "python"}
         Where it runs.
     parameters : dict of str to ndarray
         What its lines carry, see `rpusim.periphery.lines`.
@@ -96,7 +102,12 @@ class LadderPeriphery(Periphery):
         if not self.passage.perfect:
             self.passage = self.passage._replace(wire=0.0)
             self._values = np.array(self.passage, np.float32)
-            self._run = panels(pass_ladder, backend)
+            self._panels = kernel(pass_ladder)
+            if backend != "cpu":
+                one = {"pass_vector": pass_ladder_vector}
+                self._vectors = ByVector(
+                    self.passage, False, self.rounds, backend, ladder_rooms, **one
+                )
             self._plain = False
 
     def __call__(
@@ -122,7 +133,9 @@ class LadderPeriphery(Periphery):
         kept = self._kept.get(wired)
         if version is not None and kept is not None and kept[0] == version:
             return kept[1]
-        derived = self._effective(matrix, wired)
+        derived = self._effective(host(matrix), wired)
+        if self.backend == "cuda":
+            derived = tuple(place(array, "cuda") for array in derived)
         self._kept[wired] = (version, derived)
         self._work = MULTIPLY_ADD * len(derived[-1]) * (derived[1].shape[0] + derived[4].size)
         return derived
@@ -159,7 +172,9 @@ class LadderPeriphery(Periphery):
         """Return kinds of variance of weights, and what they are at the ADC."""
         kinds, found = [], []
         if self.passage.variance > 0.0 or self.passage.w_noise > 0.0:
-            own = self._derive_from(matrix)[1] if self.passage.variance > 0.0 else 0.0
+            where = "cpu" if self.backend == "cuda" else self.backend
+            given = magnitudes_and_variances(matrix, self.io, self.passage, where, NO_MATRIX)
+            own = given[1] if self.passage.variance > 0.0 else 0.0
             share = sum(f * h for f, h in zip(factors, shares, strict=True)) / sum(factors)
             kinds.append(FIXED)
             found.append(share**2 * (own + self.passage.w_noise**2))
@@ -188,7 +203,7 @@ class LadderPeriphery(Periphery):
                 "does, such as SinglePairConductanceConverter."
             )
         g, params = self.held() or self.converter.convert_to_conductances(w)
-        g = np.asarray(g, np.float64)
+        g = np.array([host(part) for part in g], np.float64)
         if np.ndim(params["scale_ratio"]) > 0:
             raise ConfigError(
                 f"{name}.columnwise must be False for a product through wires: its lines share one "

@@ -22,7 +22,7 @@ from rpusim.periphery.stages import (
 )
 from rpusim.periphery.vectors import add_part, give_results, pick_vectors, scale_inputs
 
-__all__ = ["pass_ladder"]
+__all__ = ["counted", "pass_ladder", "sampled", "strengths_after"]
 
 # columns of the clock, one row for each slice: duration of a step as an input, charge of a count,
 # duration of the slice, samples in it (0: exact), samples per step, what the trapezoid adds
@@ -114,13 +114,17 @@ def sample_pulses(work, size, clock, part):
     samples, rate = clock[part, SAMPLES], clock[part, RATE]
     unit, extra = clock[part, UNIT], clock[part, EXTRA]
     for e in range(size):
-        v = work[e]
-        seen = min(np.float32(math.ceil(abs(v) / unit * rate - ALMOST)), samples)
-        if seen > 0.0:
-            seen += extra
-        if seen > samples:
-            seen -= extra
-        work[e] = seen / rate * unit if v > 0.0 else -(seen / rate * unit)
+        work[e] = sampled(work[e], samples, rate, unit, extra)
+
+
+def sampled(v, samples, rate, unit, extra):
+    """Return how long a pulse seems to last from samples of the current."""
+    seen = min(np.float32(math.ceil(abs(v) / unit * rate - ALMOST)), samples)
+    if seen > 0.0:
+        seen += extra
+    if seen > samples:
+        seen -= extra
+    return seen / rate * unit if v > 0.0 else -(seen / rate * unit)
 
 
 @apart
@@ -131,11 +135,14 @@ def count_charges(charge, out, lanes, m, idle, factors, clock, part):
         for i in range(m):
             rest, start = idle[pair, i] * window, (pair * m + i) * lanes
             for b in range(lanes):
-                a = charge[start + b] + rest
-                if count > 0.0:
-                    a = count * np.float32(np.int32(a / count))
+                a = counted(charge[start + b] + rest, count)
                 before = out[i * lanes + b] if pair > 0 else np.float32(0.0)
                 out[i * lanes + b] = before + factors[pair] * a
+
+
+def counted(a, count):
+    """Return a charge as the ADC counts it, in units of `count`; as it is if that is 0."""
+    return count * np.float32(np.int32(a / count)) if count > 0.0 else a
 
 
 @apart
@@ -147,15 +154,19 @@ def find_strengths(work, lanes, n, unit, kinds, strengths):
         total = np.float32(0.0)
         for j in range(n):
             total += abs(work[j * lanes + b])
-        duration = total / unit / np.float32(n)
-        slope = offset = np.float32(0.0)
-        if duration > 0.0:
-            z = log(duration) / LOG_10
-            slope = SLOPE_0 + z * (SLOPE_1 + z * (SLOPE_2 + z * (SLOPE_3 + z * SLOPE_4)))
-            offset = OFFSET_0 + z * (OFFSET_1 + z * (OFFSET_2 + z * (OFFSET_3 + z * OFFSET_4)))
-        strengths[SQUARE, b] = slope * slope
-        strengths[MIXED, b] = 2.0 * slope * offset
-        strengths[PLAIN, b] = offset * offset
+        _, strengths[SQUARE, b], strengths[MIXED, b], strengths[PLAIN, b] = strengths_after(
+            total / unit / np.float32(n)
+        )
+
+
+def strengths_after(duration):
+    """Return by what FIXED, SQUARE, MIXED and PLAIN are multiplied at a mean duration."""
+    slope = offset = np.float32(0.0)
+    if duration > 0.0:
+        z = log(duration) / LOG_10
+        slope = SLOPE_0 + z * (SLOPE_1 + z * (SLOPE_2 + z * (SLOPE_3 + z * SLOPE_4)))
+        offset = OFFSET_0 + z * (OFFSET_1 + z * (OFFSET_2 + z * (OFFSET_3 + z * OFFSET_4)))
+    return np.float32(1.0), slope * slope, 2.0 * slope * offset, offset * offset
 
 
 @apart

@@ -50,7 +50,7 @@ Source: Rasch, Gokmen and Haensch, IEEE Design & Test (2019); Gokmen and Vlasov,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -58,16 +58,18 @@ import numpy as np
 from rpusim.errors import DataError, ModelRangeWarning, warn_caller
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import host, is_device_array, namespace, place
 from rpusim.kernels.product import LANES
+from rpusim.periphery.by_vector import ByVector
+from rpusim.periphery.derived import magnitudes_and_variances, running_means
 from rpusim.periphery.lines import line_array, set_parameters
 from rpusim.periphery.nonfinite import without_nonfinite
 from rpusim.periphery.passage import passage, reductions
-from rpusim.periphery.passes import FINE, NOT_FINITE, multiply_plainly, pass_panels
-from rpusim.periphery.read_noise import read_variance
-from rpusim.periphery.settings import IOParameters, NonFinite, WeightNoiseType
+from rpusim.periphery.passes import EXCEEDED, FINE, NOT_FINITE, pass_panels
+from rpusim.periphery.settings import IOParameters, NonFinite
 from rpusim.periphery.stages import CURRENT, REPORT, SCALE, STATUS
 
-__all__ = ["Periphery", "panels"]
+__all__ = ["Periphery"]
 
 ROWS = np.arange(1024)
 NO_MASKS = np.empty((0, 0), np.uint8)
@@ -84,7 +86,7 @@ class Periphery:
         Its settings.
     transposed : bool
         Backward: the transpose of the weights, without bound management.
-    backend : {"cpu", "python"}
+    backend : {"cpu", "cuda", "python"}
         Where it runs.
     parameters : dict of str to ndarray
         What its lines and devices carry, see `rpusim.periphery.lines`.
@@ -103,11 +105,16 @@ class Periphery:
         self.parameters = dict(parameters or {})
         self.passage = passage(io)
         self.rounds = 0 if transposed or self.passage.perfect else reductions(io)
-        self._run = panels(pass_panels, backend)
+        self._panels = kernel(pass_panels)
+        self._vectors = None
+        if backend != "cpu":
+            self._vectors = ByVector(self.passage, transposed, self.rounds, backend)
         self._values = np.array(self.passage, np.float32)
         self._work = MULTIPLY_ADD * max(self.passage.parts, 1.0)
-        self._lines: np.ndarray | None = None
-        self._derived: tuple[Any, tuple[np.ndarray, ...]] | None = None
+        self._lines: Any = None
+        self._placed: dict[int, tuple[np.ndarray, Any]] = {}
+        self._nothing = (self._here(NO_MATRIX),) * 5
+        self._derived: tuple[Any, tuple[Any, ...]] | None = None
         asymmetric, p = "w_asymmetry" in self.parameters, self.passage
         self._plain = not (p.wire > 0.0 or p.variance > 0.0 or asymmetric) or p.perfect > 0.0
 
@@ -128,9 +135,9 @@ class Periphery:
         Parameters
         ----------
         x : ndarray of shape (batch, n)
-            C-contiguous float32.
+            C-contiguous float32; with the backend "cuda" an array of the GPU, or of this machine.
         matrix : ndarray of shape (m, n), or (n, m) if transposed
-            The weights, C-contiguous float32.
+            The weights, C-contiguous float32; where the backend works.
         digital : ndarray of shape (2, m)
             The digital result of line i is multiplied by ``digital[0, i]``, then ``digital[1, i]``
             is added.
@@ -147,6 +154,11 @@ class Periphery:
         masked : bool
             Whether to return which inputs and outputs were clipped.
 
+        What is returned lives where `x` lives. For an `x` of the GPU nothing waits for the results:
+        a vector that is not finite gives NaN, of which nobody is told before `check`. Only
+        AVERAGE_ABS_MAX waits, for the largest magnitudes, and laws of read noise are checked for
+        every version of the weights.
+
         Returns
         -------
         y : ndarray of shape (batch, m)
@@ -157,100 +169,117 @@ class Periphery:
         masks : ndarray of shape (batch, n + m), or empty
             1 where an input or output was clipped in the round that counts.
         """
-        lost = None
+        lost, near = None, not is_device_array(x)
         if self.io.on_nonfinite is not NonFinite.RAISE:
             x, lost = without_nonfinite(x, self.io, where)
         batch, n = x.shape
         m = digital.shape[1]
-        y, report = np.empty((batch, m), np.float32), np.empty((batch, REPORT), np.float32)
-        masks = np.empty((batch, n + m), np.uint8) if masked else NO_MASKS
+        library, means = namespace(self.backend), None
         if "aux_nm_value" in self.parameters:
-            report[:, SCALE] = self._averages(x, training, lost)
+            state = self.parameters["aux_nm_value"]
+            means = running_means(x, state, self.io, training, lost)
+        if self.backend == "cuda":
+            x, digital = place(x, "cuda"), place(digital, "cuda")
+        report = library.empty((batch, REPORT), np.float32)
+        masks = library.empty((batch, n + m), np.uint8) if masked else self._here(NO_MASKS)
+        if means is not None:
+            report[:, SCALE] = place(means, self.backend)
         if self._lines is None:
-            self._lines = line_array(self.io, m, self.parameters)
-        derived = EMPTY if self._plain else self._derive(matrix, version)
+            self._lines = self._here(line_array(self.io, m, self.parameters))
+        derived = self._nothing if self._plain else self._derive(matrix, version)
+        settings = (self._here(self._values), self._lines, digital)
+        args = (x, matrix, derived, settings, first, key, report, masks)
+        y, status = (self._vectors or self._by_panels)(*args)
+        if near and self.backend == "cuda":
+            y, report, masks = host(y), host(report), host(masks)
+            status = NOT_FINITE  # or not: let it be looked for
+        if near and (status == NOT_FINITE or self.passage.wire > 0.0):
+            self.check(report, where)
+        if lost is not None:
+            y[lost] = np.float32(np.nan)
+        return y, report, masks
+
+    def _by_panels(
+        self,
+        x: np.ndarray,
+        matrix: np.ndarray,
+        derived: tuple[np.ndarray, ...],
+        settings: tuple[np.ndarray, ...],
+        first: int,
+        key: tuple[int, int],
+        report: np.ndarray,
+        masks: np.ndarray,
+    ) -> tuple[np.ndarray, int]:
+        """Return products, and what became of the worst vector: round after round, on the CPU."""
+        batch, status = len(x), FINE
+        y = np.empty((batch, settings[2].shape[1]), np.float32)
         rows = ROWS[:batch] if batch <= ROWS.size else np.arange(batch)
-        settings = (self._values, self._lines, digital)
         for turn in range(self.rounds + 1):
             args: tuple[Any, ...] = (rows, x, matrix, derived, self.transposed, *settings)
             args += (first, turn, key[0], key[1], y, report, masks)
             work = self._work * matrix.size * rows.size
-            status = split(self._run, -(-rows.size // LANES), work, *args)
-            if status == NOT_FINITE:
-                row = int(np.flatnonzero(report[:, STATUS] == NOT_FINITE)[0])
-                raise DataError(
-                    f"{where}: the input must be finite, got NaN or infinity in row {row}."
-                )
-            if status == FINE:
+            status = split(self._panels, -(-rows.size // LANES), work, *args)
+            if status != EXCEEDED:
                 break
             rows = rows[report[rows, STATUS] != FINE]
-        if self.passage.wire > 0.0 and batch and report[:, CURRENT].max() > 1.0:
+        return y, status
+
+    def check(self, report: Any, where: str = "product") -> None:
+        """Look at the report on a product whose inputs were an array of a GPU; this waits for it.
+
+        Parameters
+        ----------
+        report : ndarray of shape (batch, REPORT)
+            What the product returned.
+        where : str
+            Named in messages.
+
+        Raises
+        ------
+        DataError
+            If a vector was not finite.
+        """
+        report = host(report)
+        refused = np.flatnonzero(report[:, STATUS] == NOT_FINITE)
+        if refused.size:
+            raise DataError(
+                f"{where}: the input must be finite, got NaN or infinity in row {refused[0]}."
+            )
+        if self.passage.wire > 0.0 and len(report) and report[:, CURRENT].max() > 1.0:
             warn_caller(
                 f"{where}: a line carries {report[:, CURRENT].max():.2g} times the current that "
                 "its wire is modelled for; ir_drop is not to be trusted above 1 "
                 "(larger ir_drop_g_ratio, smaller tiles).",
                 ModelRangeWarning,
             )
-        if lost is not None:
-            y[lost] = np.nan
-        return y, report, masks
 
     def set_parameters(self, changes: Mapping[str, Any], where: str) -> None:
         """Replace some of the named arrays; nothing changes if any of them is refused."""
         set_parameters(self.parameters, changes, where)
         self._lines = self._derived = None
+        self._placed.clear()
 
-    def _averages(self, x: np.ndarray, training: bool, lost: np.ndarray | None) -> np.ndarray:
-        """Return the running mean of max|x| at each vector, and keep it if training."""
-        finite, state = np.isfinite(x), self.parameters["aux_nm_value"]
-        top = np.abs(np.where(finite, x, np.float32(0.0))).max(axis=1)
-        if not training:
-            return np.full_like(top, state[0]) if state[0] >= 0.0 else top
-        mean, means = state[0], np.empty_like(top)
-        for row, value in enumerate(top):
-            if lost is None or not lost[row]:
-                moved = mean + np.float32(self.io.nm_decay) * (value - mean)
-                mean = value if mean < 0.0 else moved
-            means[row] = max(mean, np.float32(0.0))
-        if self.io.on_nonfinite is not NonFinite.RAISE or finite.all():  # else it is refused
-            state[0] = mean
-        return means
-
-    def _derive(self, matrix: np.ndarray, version: Any) -> tuple[np.ndarray, ...]:
+    def _derive(self, matrix: Any, version: Any) -> tuple[Any, ...]:
         """Return the matrices that follow from the weights."""
         if version is not None and self._derived is not None and self._derived[0] == version:
             return self._derived[1]
-        derived = (*self._derive_from(matrix), NO_MATRIX, NO_MATRIX, NO_MATRIX)
+        derived = (*self._derive_from(matrix), *self._nothing[2:])
         if "w_asymmetry" in self.parameters:
-            negative = matrix * self.parameters["w_asymmetry"]
+            negative = matrix * self._here(self.parameters["w_asymmetry"])
             derived = (*derived[:2], negative, *self._derive_from(negative))
         self._derived = (version, derived)
         return derived
 
-    def _derive_from(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _derive_from(self, w: Any) -> tuple[Any, Any]:
         """Return magnitudes and variances of weights, each empty if not needed."""
-        absolute = np.abs(w) if self.passage.wire > 0.0 else NO_MATRIX
-        variance = NO_MATRIX
-        if self.passage.variance > 0.0:
-            variance = np.zeros_like(w)
-            if self.io.w_noise_type is WeightNoiseType.PCM_READ:
-                variance += np.float32(self.io.w_noise) ** 2 * np.abs(w)
-            if self.io.read_noise is not None:
-                variance += read_variance(self.io.read_noise, w, self.backend)
-        return absolute, variance
+        nothing = self._nothing[0]
+        return magnitudes_and_variances(w, self.io, self.passage, self.backend, nothing)
 
-
-EMPTY = (NO_MATRIX,) * 5
-
-
-def panels(function: Callable[..., int], backend: str) -> Callable[..., int]:
-    """Return a kernel over panels of vectors, in plain Python with a plain product."""
-    if backend != "python":
-        return kernel(function, backend)
-    plain = kernel(function, "python", multiply_panel=multiply_plainly)
-
-    def run(*args: Any) -> int:
-        with np.errstate(all="ignore"):
-            return plain(*args)
-
-    return run
+    def _here(self, array: np.ndarray) -> Any:
+        """Return an array where the product works; one that comes again is placed once."""
+        if self.backend != "cuda":
+            return array
+        kept = self._placed.get(id(array))
+        if kept is None or kept[0] is not array:  # it is kept, so that its id is not used again
+            self._placed[id(array)] = kept = array, place(array, "cuda")
+        return kept[1]

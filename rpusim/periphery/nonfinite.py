@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rpusim.errors import DataError
+from rpusim.kernels.device_arrays import is_device_array
 from rpusim.periphery.settings import IOParameters, NonFinite
 
 __all__ = ["without_nonfinite"]
 
 
-def without_nonfinite(x: np.ndarray, io: IOParameters, where: str) -> tuple[np.ndarray, np.ndarray]:
+def without_nonfinite(x: Any, io: IOParameters, where: str) -> tuple[Any, Any]:
     """Return vectors that a product can take, and which of them are to give NaN.
 
-    Infinity that saturates stays: the DAC clips it.
+    Infinity that saturates stays: the DAC clips it. Vectors of a GPU are not waited for: what
+    cannot saturate then gives NaN, too.
 
     Parameters
     ----------
@@ -25,6 +29,11 @@ def without_nonfinite(x: np.ndarray, io: IOParameters, where: str) -> tuple[np.n
         Named in errors.
     """
     finite = np.isfinite(x)
+    if is_device_array(x):
+        if io.on_nonfinite is NonFinite.SATURATE:
+            return x, None
+        lost = ~finite.all(axis=1)
+        return np.where(lost[:, None], np.float32(0.0), x), lost
     lost = np.zeros(len(x), bool)
     if finite.all():
         return x, lost

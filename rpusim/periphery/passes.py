@@ -5,7 +5,7 @@ The equations stand in `rpusim.periphery.mvm`, the stages in `rpusim.periphery.s
 
 import numpy as np
 
-from rpusim.kernels.product import LANES, fma, multiply_panel
+from rpusim.kernels.product import LANES, multiply_panel
 from rpusim.periphery.passage import APART, APART_DIGITAL, ONE, SLICES, settings_at
 from rpusim.periphery.stages import (
     add_input_noise,
@@ -18,7 +18,7 @@ from rpusim.periphery.stages import (
 )
 from rpusim.periphery.vectors import add_part, give_results, pick_vectors, scale_inputs
 
-__all__ = ["EXCEEDED", "FINE", "NOT_FINITE", "multiply_plainly", "pass_panels"]
+__all__ = ["EXCEEDED", "FINE", "NOT_FINITE", "pass_panels"]
 
 FINE, EXCEEDED, NOT_FINITE = 0, 1, 2  # what became of a vector
 # places of derived matrices: magnitudes and variances of the weights, the weights that negative
@@ -133,16 +133,3 @@ def pass_panels(
                             out[: m * lanes] = total[: m * lanes]
         status = max(status, give_results(out, lanes, used, picked, factor, digital, y, report))
     return status
-
-
-def multiply_plainly(panel, lanes, matrix, transposed, out, scratch):
-    """Stand for `multiply_panel` in plain Python: the same sums, one after the other."""
-    rows, cols = matrix.shape
-    n, m = (rows, cols) if transposed else (cols, rows)
-    for i in range(m):
-        for b in range(lanes):
-            total = np.float32(0.0)
-            for j in range(n):
-                w = matrix[j, i] if transposed else matrix[i, j]
-                total = fma(panel[j * lanes + b], w, total)
-            out[i * lanes + b] = total

@@ -21,7 +21,9 @@ from rpusim.config import Config
 from rpusim.errors import ConfigError, DataError
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import namespace, place
 from rpusim.kernels.law import with_parameters
+from rpusim.kernels.team import member, members
 
 __all__ = ["ReadNoise", "read_variance"]
 
@@ -58,14 +60,16 @@ def spread(w, numbers):
 def fill_variance(begin, end, out, w, numbers):
     """Add the square of the law's standard deviation to rows `begin`..`end` of `out`."""
     for i in range(begin, end):
-        for j in range(w.shape[1]):
+        for j in range(member(), w.shape[1], members()):
             sigma = spread(w[i, j], numbers)
             out[i, j] += sigma * sigma
     return 0
 
 
-def read_variance(law: ReadNoise, w: np.ndarray, backend: str) -> np.ndarray:
-    """Return the variance of every weight, shape (rows, cols).
+def read_variance(law: ReadNoise, w: Any, backend: str) -> Any:
+    """Return the variance of every weight, shape (rows, cols), where the weights are.
+
+    It waits for a GPU, to see whether the law gives finite numbers.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def read_variance(law: ReadNoise, w: np.ndarray, backend: str) -> np.ndarray:
     """
     names = [f.name for f in dataclasses.fields(law)]  # type: ignore[arg-type]
     numbers: Any = np.array([getattr(law, name) for name in names], np.float32)
-    out = np.zeros(w.shape, np.float32)
+    out = namespace(backend).zeros(w.shape, np.float32)
     bound = with_parameters(type(law).sigma, tuple(names))
     try:
         with np.errstate(all="ignore"):
@@ -84,7 +88,7 @@ def read_variance(law: ReadNoise, w: np.ndarray, backend: str) -> np.ndarray:
             f"{type(law).__name__}.sigma reads a parameter that the law does not declare: {error}."
         ) from error
     rows = kernel(fill_variance, backend, spread=bound)
-    split(rows, w.shape[0], PER_WEIGHT * w.size, out, w, numbers)
+    split(rows, w.shape[0], PER_WEIGHT * w.size, out, w, place(numbers, backend))
     if not np.isfinite(out).all():
         raise DataError(f"{type(law).__name__}.sigma must give finite numbers for all weights.")
     return out
