@@ -18,6 +18,7 @@ from numba import cuda, int64, typeof
 from rpusim.errors import BackendError
 from rpusim.kernels import cuda_instructions, simulated_arrays
 from rpusim.kernels.bind import bind, compilers, launchers
+from rpusim.kernels.cuda_instructions import ROOM
 from rpusim.kernels.device_arrays import is_device_array
 
 __all__ = ["Launch", "arrays", "check", "ptx", "ptx_of_launch", "simulated"]
@@ -107,7 +108,7 @@ class Launch:
                     cuda.jit(self._compiled)[last - first, SIMULATED_TEAM](first, last, inner)
             else:
                 stream = _stream(arrays.cuda.get_current_stream().ptr)
-                self._compiled[last - first, TEAM, stream](first, last, inner)
+                self._compiled[last - first, TEAM, stream, ROOM](first, last, inner)
         return 0
 
 

@@ -10,9 +10,12 @@ from rpusim.kernels.bind import compilers, ready
 from rpusim.kernels.primitives import bits_float, float_bits, native, popcount
 from rpusim.kernels.product import fma
 
-__all__ = ["install"]
+__all__ = ["ROOM", "install"]
 
 WARP, ALL = 32, 0xFFFFFFFF
+# of shared memory, which reductions take as the launch gives it (size 0): an array of a fixed size
+# would be defined twice in a kernel that reaches one of them in two ways, and not link
+ROOM = 4 * WARP
 ATOMIC = threading.Lock()
 
 
@@ -70,7 +73,7 @@ def barrier():
 
 
 def block_largest(v):
-    room = cuda.shared.array(WARP, float32)
+    room = cuda.shared.array(0, float32)
     for offset in (16, 8, 4, 2, 1):
         v = max(v, cuda.shfl_down_sync(ALL, v, offset))
     if cuda.threadIdx.x % WARP == 0:
@@ -84,7 +87,7 @@ def block_largest(v):
 
 
 def block_smallest(v):
-    room = cuda.shared.array(WARP, float32)
+    room = cuda.shared.array(0, float32)
     for offset in (16, 8, 4, 2, 1):
         v = min(v, cuda.shfl_down_sync(ALL, v, offset))
     if cuda.threadIdx.x % WARP == 0:
@@ -98,7 +101,7 @@ def block_smallest(v):
 
 
 def block_total(v):
-    room = cuda.shared.array(WARP, float32)
+    room = cuda.shared.array(0, float32)
     for offset in (16, 8, 4, 2, 1):
         v += cuda.shfl_down_sync(ALL, v, offset)
     if cuda.threadIdx.x % WARP == 0:
