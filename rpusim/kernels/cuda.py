@@ -7,8 +7,10 @@ wait. Arrays are CuPy's; work goes to CuPy's current stream. In Numba's simulato
 `rpusim.kernels.simulated_arrays`. Nothing outside this module imports `numba.cuda`.
 """
 
+import contextlib
 import functools
 import os
+import sys
 from types import SimpleNamespace
 from unittest import mock
 
@@ -104,12 +106,23 @@ class Launch:
         if last > first:
             inner = tuple(launchable(a) for a in args)
             if simulated():
-                with np.errstate(all="ignore"):
+                with np.errstate(all="ignore"), taking_turns():
                     cuda.jit(self._compiled)[last - first, SIMULATED_TEAM](first, last, inner)
             else:
                 stream = _stream(arrays.cuda.get_current_stream().ptr)
                 self._compiled[last - first, TEAM, stream, ROOM](first, last, inner)
         return 0
+
+
+@contextlib.contextmanager
+def taking_turns():
+    """Let threads take turns quickly: simulated ones wait for each other all the time."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def launchable(value):

@@ -175,11 +175,10 @@ def simulated_total(v):
 def brought(v):
     """Return what all members of a simulated team bring, in their order."""
     here = threading.current_thread()
-    if not hasattr(here._manager, "brought"):
-        here._manager.brought = {}
-    here._manager.brought[here.thread_id] = v
+    brought = here._manager.__dict__.setdefault("brought", {})  # at once: others do it, too
+    brought[here.thread_id] = v
     here.syncthreads()
-    parts = [here._manager.brought[k] for k in sorted(here._manager.brought)]
+    parts = [brought[k] for k in sorted(brought)]
     here.syncthreads()
     return parts
 
