@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
 from rpusim.kernels.device_arrays import namespace
 from rpusim.periphery.one_vector import receive_vectors, rooms, run_vectors, send_vectors
@@ -54,12 +53,9 @@ class ByVector:
         **names: Callable[..., int],
     ) -> None:
         self.passage, self.transposed, self.rounds = passage, transposed, rounds
-        self._library = namespace(backend)
-        self._run, self._room = quietly(run_vectors, backend, names), room
-        self._ends: tuple[Callable[..., int], ...] = ()
+        self.backend, self.room, self.names = backend, room, names
         one = passage.passes == ONE and passage.wire == 0.0 and passage.variance == 0.0
-        if backend == "cuda" and not names and (one or passage.perfect > 0.0):
-            self._ends = kernel(send_vectors, backend), kernel(receive_vectors, backend)
+        self._divides = backend == "cuda" and not names and (one or passage.perfect > 0.0)
 
     def __call__(
         self,
@@ -84,17 +80,19 @@ class ByVector:
             Its `k0` and `k1`.
         """
         (batch, n), m = x.shape, settings[2].shape[1]
-        work, start = float(matrix.size) * batch, 0
-        if self._ends and work >= WIDE:
+        start, empty = 0, namespace(self.backend).empty
+        if self._divides and matrix.size * batch >= WIDE:
             y = self._wide(x, matrix, derived, settings, first, key, report, masks)
             if self.rounds == 0:
                 return y, 0
             start = 1
         else:
-            y = self._library.empty((batch, m), np.float32)
-        room = self._room(self.passage, batch, n, m, derived, self._library.empty)
+            y = empty((batch, m), np.float32)
+        room = self.room(self.passage, batch, n, m, derived, empty)
         args = (x, matrix, derived, self.transposed, *settings, first, *key, y, report, masks)
-        return y, split(self._run, batch, work, start, self.rounds, *args, room)
+        run = kernel(run_vectors, self.backend, **self.names)
+        with np.errstate(all="ignore"):  # in plain Python
+            return y, run(0, batch, start, self.rounds, *args, room)
 
     def _wide(
         self,
@@ -109,25 +107,10 @@ class ByVector:
     ) -> Any:
         """Return the products of the first round, by the product of a library in float32."""
         values, batch = settings[0], len(x)
-        panel = self._library.empty(x.shape, np.float32)
-        send, receive = self._ends
+        panel = namespace(self.backend).empty(x.shape, np.float32)
+        send, receive = (kernel(end, self.backend) for end in (send_vectors, receive_vectors))
         send(0, batch, x, values, first, *key, panel, report, masks)
         y = panel @ (matrix if self.transposed else matrix.T)
         args = (derived[VARIANCE], *settings, first, *key, panel, y, report, masks)
         receive(0, batch, *args)
         return y
-
-
-def quietly(
-    function: Callable[..., int], backend: str, names: dict[str, Callable[..., int]]
-) -> Callable[..., int]:
-    """Return a kernel; in plain Python one that does not warn of what overflows."""
-    bound = kernel(function, backend, **names)
-    if backend != "python":
-        return bound
-
-    def run(*args: Any) -> int:
-        with np.errstate(all="ignore"):
-            return bound(*args)
-
-    return run

@@ -113,6 +113,7 @@ class Periphery:
         self._work = MULTIPLY_ADD * max(self.passage.parts, 1.0)
         self._lines: Any = None
         self._placed: dict[int, tuple[np.ndarray, Any]] = {}
+        self._no_masks = self._here(NO_MASKS)
         self._nothing = (self._here(NO_MATRIX),) * 5
         self._derived: tuple[Any, tuple[Any, ...]] | None = None
         asymmetric, p = "w_asymmetry" in self.parameters, self.passage
@@ -169,32 +170,35 @@ class Periphery:
         masks : ndarray of shape (batch, n + m), or empty
             1 where an input or output was clipped in the round that counts.
         """
-        lost, near = None, not is_device_array(x)
+        lost, means, far = None, None, self.backend == "cuda"
+        near = not far or not is_device_array(x)
         if self.io.on_nonfinite is not NonFinite.RAISE:
             x, lost = without_nonfinite(x, self.io, where)
         batch, n = x.shape
         m = digital.shape[1]
-        library, means = namespace(self.backend), None
+        library = namespace(self.backend)
         if "aux_nm_value" in self.parameters:
             state = self.parameters["aux_nm_value"]
             means = running_means(x, state, self.io, training, lost)
-        if self.backend == "cuda":
+        if far:
             x, digital = place(x, "cuda"), place(digital, "cuda")
         report = library.empty((batch, REPORT), np.float32)
-        masks = library.empty((batch, n + m), np.uint8) if masked else self._here(NO_MASKS)
+        masks = library.empty((batch, n + m), np.uint8) if masked else self._no_masks
         if means is not None:
             report[:, SCALE] = place(means, self.backend)
         if self._lines is None:
             self._lines = self._here(line_array(self.io, m, self.parameters))
         derived = self._nothing if self._plain else self._derive(matrix, version)
-        settings = (self._here(self._values), self._lines, digital)
+        values = self._here(self._values) if far else self._values
+        settings = (values, self._lines, digital)
         args = (x, matrix, derived, settings, first, key, report, masks)
         y, status = (self._vectors or self._by_panels)(*args)
-        if near and self.backend == "cuda":
+        if far and near:
             y, report, masks = host(y), host(report), host(masks)
-            status = NOT_FINITE  # or not: let it be looked for
-        if near and (status == NOT_FINITE or self.passage.wire > 0.0):
+        if status == NOT_FINITE or (far and near):
             self.check(report, where)
+        elif near and self.passage.wire > 0.0:
+            self._warn(report, where)
         if lost is not None:
             y[lost] = np.float32(np.nan)
         return y, report, masks
@@ -245,6 +249,9 @@ class Periphery:
             raise DataError(
                 f"{where}: the input must be finite, got NaN or infinity in row {refused[0]}."
             )
+        self._warn(report, where)
+
+    def _warn(self, report: np.ndarray, where: str) -> None:
         if self.passage.wire > 0.0 and len(report) and report[:, CURRENT].max() > 1.0:
             warn_caller(
                 f"{where}: a line carries {report[:, CURRENT].max():.2g} times the current that "

@@ -43,7 +43,7 @@ class Linear(ReadNoise):
         return model.floor + model.slope * abs(w)
 
 
-NOISY = {"inp_noise": 0.05, "out_noise": 0.1, "out_bound": 1.0}
+NOISY = {"inp_noise": 0.05, "out_noise": 0.1, "out_bound": 1.7}
 LINES = {
     "v_offset_std": 0.05,
     "v_offset_w_min": -0.3,
