@@ -73,11 +73,10 @@ class CrosspointPulser(Pulser):
         step = streams.take(Purpose.UPDATE_BATCH, len(bounds) - 1)
         if drawn.slots == 0:
             return
-        arrays, words = namespace(backend), int(bounds[-1])
-        number = np.float64 if counted else np.int64
-        xw, dw = (arrays.zeros((words, v.shape[1]), number) for v in (x, d))
-        xs, ds = (arrays.zeros((words, v.shape[1]), np.int64) for v in (x, d))
-        args = [place(a, backend) for a in (x, d, drawn.table, starts)]
+        xw, xs, dw, ds = room_for_words(int(bounds[-1]), x.shape[1], d.shape[1], counted, backend)
+        numbers = place(np.concatenate([starts, bounds, offsets]), backend)  # one copy, not three
+        starts, bounds, offsets = np.split(numbers, [len(x), len(x) + len(bounds)])
+        args = [place(a, backend) for a in (x, d, drawn.table)] + [starts]
         with np.errstate(all="ignore"):  # of laws in plain Python
             fire = kernel(count_vectors if counted else fire_vectors, backend)
             sides = (xw, xs, dw, ds)
@@ -85,14 +84,28 @@ class CrosspointPulser(Pulser):
             meet = count_product if counted else coincide
             rows = kernel(crosspoint_rows, backend, **self._names, coincide=meet)
             noise_keys = tuple(streams.keys(UPDATE_KEYS, step >> 32).tolist())
-            total = arrays.zeros((w.shape[0], 2), np.int64)
-            sides = (*sides, place(offsets, backend))
-            args = [w, crossbar.planes, crossbar._model, *sides, place(bounds, backend)]
+            total = namespace(backend).zeros((w.shape[0], 2), np.int64)
+            sides = (*sides, offsets)
+            args = [w, crossbar.planes, crossbar._model, *sides, bounds]
             split(rows, w.shape[0], 0.0, *args, step & MASK, noise_keys, hits, total)
             if counts.size:
                 count = kernel(count_rows, backend, coincide=meet)
                 split(count, w.shape[0], 0.0, *sides, *counts)
         report.pulses_up, report.pulses_down = PulsesSent(total, 0), PulsesSent(total, 1)
+
+
+def room_for_words(
+    words: int, columns: int, rows: int, counted: bool, backend: str
+) -> tuple[Any, Any, Any, Any]:
+    """Return zeros for words and signs of both sides, of the shapes of `Trains`, in one piece."""
+    widths = (columns, columns, rows, rows)
+    whole = namespace(backend).zeros(words * sum(widths), np.int64)
+    ends = np.cumsum(widths) * words
+    xw, xs, dw, ds = (
+        whole[end - words * width : end].reshape(words, width)
+        for end, width in zip(ends.tolist(), widths, strict=True)
+    )
+    return (xw.view(np.float64), xs, dw.view(np.float64), ds) if counted else (xw, xs, dw, ds)
 
 
 def pulser(device: PulsedDevice, backend: str, rises_only: bool = False) -> Pulser:

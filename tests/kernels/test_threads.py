@@ -155,5 +155,7 @@ def test_the_backends_that_exist_are_accepted(name):
 
 def test_a_backend_that_is_not_there_is_refused_by_name():
     for name in ("cpuu", "CPU", "", None, 1):
-        with pytest.raises(BackendError, match=f"backend must be one of cpu, cuda, python, got {name!r}"):
+        with pytest.raises(
+            BackendError, match=f"backend must be one of cpu, cuda, python, got {name!r}"
+        ):
             check_backend(name)
