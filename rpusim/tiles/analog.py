@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError, ShapeError, StateError
-from rpusim.kernels.device_arrays import is_device_array
-from rpusim.tiles.arguments import as_rate, as_vectors, same_vectors
+from rpusim.kernels.device_arrays import is_device_array, same_vectors
+from rpusim.tiles.arguments import as_rate, as_vectors
 from rpusim.tiles.compounds.cell import Cell
 from rpusim.tiles.context import ForwardContext, context_of
 from rpusim.tiles.settings import BackwardMode

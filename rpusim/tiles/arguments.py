@@ -11,7 +11,7 @@ from rpusim.arrays import real_numbers
 from rpusim.errors import BackendError, ConfigError, DataError, ShapeError
 from rpusim.kernels.device_arrays import is_device_array, namespace
 
-__all__ = ["as_matrix", "as_rate", "as_size", "as_vectors", "same_vectors", "with_lead"]
+__all__ = ["as_matrix", "as_rate", "as_size", "as_vectors", "with_lead"]
 
 
 def as_size(size: Any, where: str) -> int:
@@ -66,16 +66,6 @@ def _device_numbers(a: Any, where: str, backend: str) -> Any:
     if a.dtype.kind not in "fiub":
         raise DataError(f"{where} must hold real numbers, got {a.dtype}.")
     return a if a.dtype == np.float32 else a.astype(np.float32)
-
-
-def same_vectors(a: Any, b: Any) -> bool:
-    """Return whether two batches are equal; of a GPU, without asking it, whether they are one."""
-    if is_device_array(a) != is_device_array(b):
-        return False
-    if not is_device_array(a):
-        return np.array_equal(a, b)
-    (p, q), same = ([v.__cuda_array_interface__["data"][0] for v in (a, b)], a.shape == b.shape)
-    return same and p == q
 
 
 def with_lead(y: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:

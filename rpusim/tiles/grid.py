@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ShapeError, StateError
+from rpusim.kernels.device_arrays import is_device_array, same_vectors
 from rpusim.pulses.plan import check_pairs
-from rpusim.tiles.arguments import as_matrix, as_rate, as_vectors, same_vectors
+from rpusim.tiles.arguments import as_matrix, as_rate, as_vectors
 from rpusim.tiles.grid_context import GridContext
 from rpusim.tiles.grid_time import AgeingGrid
 from rpusim.tiles.pairs import TileVectors
@@ -88,6 +89,8 @@ class TileGrid(AgeingGrid):
         rate = as_rate(learning_rate, f"{where}: learning_rate")
         forward = self._forward_of(x, context, where)
         inputs, errors = self._parts(x, True, where), self._parts(d, False, where)
+        if forward is not None and is_device_array(forward.x):  # the very arrays the tiles had
+            inputs = self._by_place(lambda i, j: forward.tiles[i][j].x)
         for i, j in self.layout.places:
             counts = len(inputs[i][j]), len(errors[i][j])
             if counts[0] != counts[1]:
