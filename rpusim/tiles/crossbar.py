@@ -180,8 +180,8 @@ class Crossbar:
             )
         held, before = self._held(), self._held().copy()
         args = (held, self._start, self._since, self.plane("drift_nu"), *self.weight_range())
-        args += (place(settings, self.backend), clock, *self.streams.draw(Purpose.DRIFT))
-        self._run(drift_rows, *args)
+        given = place(settings, self.backend)
+        self._run(drift_rows, *args, given, clock, *self.streams.draw(Purpose.DRIFT))
         self.clock = clock
         moved = held != before
         if held is not self.persistent:

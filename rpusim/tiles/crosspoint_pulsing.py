@@ -79,13 +79,12 @@ class CrosspointPulser(Pulser):
         args = [place(a, backend) for a in (x, d, drawn.table)] + [starts]
         with np.errstate(all="ignore"):  # of laws in plain Python
             fire = kernel(count_vectors if counted else fire_vectors, backend)
-            sides = (xw, xs, dw, ds)
-            split(fire, len(x), 0.0, *args, first, keys, *options(settings), *sides)
+            split(fire, len(x), 0.0, *args, first, keys, *options(settings), xw, xs, dw, ds)
             meet = count_product if counted else coincide
             rows = kernel(crosspoint_rows, backend, **self._names, coincide=meet)
             noise_keys = tuple(streams.keys(UPDATE_KEYS, step >> 32).tolist())
             total = namespace(backend).zeros((w.shape[0], 2), np.int64)
-            sides = (*sides, offsets)
+            sides = (xw, xs, dw, ds, offsets)
             args = [w, crossbar.planes, crossbar._model, *sides, bounds]
             split(rows, w.shape[0], 0.0, *args, step & MASK, noise_keys, hits, total)
             if counts.size:

@@ -154,8 +154,8 @@ class Pulser:
         step, backend = crossbar.streams.take(Purpose.UPDATE_BATCH), self.backend
         _, _, k0, k1 = crossbar.streams.keys(UPDATE_KEYS, step >> 32).tolist()
         rows = kernel(self._places, backend, **self._names)
-        args = (place(places, backend), place(rises, backend), crossbar.persistent)
-        args += (crossbar.planes, crossbar._model, step & MASK, k0, k1)
+        devices = (place(places, backend), place(rises, backend), crossbar.persistent)
+        args = (*devices, crossbar.planes, crossbar._model, step & MASK, k0, k1)
         with np.errstate(all="ignore"):  # of laws in plain Python
             split(rows, len(places), PER_DEVICE * len(places), *args)
         hits = np.zeros(crossbar.shape, np.uint8)
