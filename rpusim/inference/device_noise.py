@@ -66,7 +66,7 @@ def device_noise(
     seen, t = devices.weights(), settings.pcm_t_inference
     if t > 0.0:
         now = devices.weights(t)
-        gain = np.abs(seen).sum(dtype=np.float64) / max(np.abs(now).sum(dtype=np.float64), 1e-30)
-        seen = now * np.float32(gain)
+        sizes = [np.abs(w).sum(dtype=np.float64) for w in (seen, now)]
+        seen = now * (sizes[0] / np.maximum(sizes[1], 1e-30)).astype(np.float32)
     scale = np.float32(settings.std_dev)
     return seen if scale == 1.0 else w + scale * (seen - w)

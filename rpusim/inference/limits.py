@@ -29,6 +29,8 @@ output that this holds back exceed :math:`w_\max`. Scales of 0 do not count in t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rpusim.inference.settings import (
@@ -37,17 +39,19 @@ from rpusim.inference.settings import (
     WeightRemapParameter,
     WeightRemapType,
 )
+from rpusim.kernels.device_arrays import host, is_device_array, place
 
 __all__ = ["clip_limit", "remapped"]
 
 FLOAT32 = np.finfo(np.float32)
 
 
-def clip_limit(w: np.ndarray, settings: WeightClipParameter) -> float | None:
+def clip_limit(w: np.ndarray, settings: WeightClipParameter) -> Any:
     """Return the limit of the magnitudes of weights, or None for no limit.
 
     A spread or a mean of 0 (a single weight, equal weights, only zeros) sets no limit: it would
-    erase all weights.
+    erase all weights. Of weights of a GPU the limit is an array of the GPU, infinite for none:
+    nothing waits for it.
 
     Parameters
     ----------
@@ -63,18 +67,24 @@ def clip_limit(w: np.ndarray, settings: WeightClipParameter) -> float | None:
         return fixed
     largest = np.abs(w).max(axis=1).astype(np.float64)
     if kind is WeightClipType.AVERAGE_CHANNEL_MAX:
-        limit = float(largest.mean())
+        limit = largest.mean()
     else:
-        spread = float(np.std(w, ddof=1, dtype=np.float64)) if w.size > 1 else 0.0
-        limit = settings.sigma * spread if spread > FLOAT32.eps * largest.max() else 0.0
-    limits = [c for c in (limit, fixed) if c > 0.0]
-    return min(limits, default=None)
+        spread = np.std(w, ddof=1, dtype=np.float64) if w.size > 1 else 0.0 * largest[0]
+        limit = settings.sigma * np.where(spread > FLOAT32.eps * largest.max(), spread, 0.0)
+    limit = np.where(limit > 0.0, limit, np.inf)
+    if fixed > 0.0:
+        limit = np.minimum(limit, fixed)
+    if is_device_array(limit):
+        return limit.astype(np.float32)
+    return None if np.isinf(limit) else float(limit)
 
 
 def remapped(
     w: np.ndarray, scales: np.ndarray, settings: WeightRemapParameter
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weights and scales after moving magnitude from the ones to the others.
+
+    Scales are digital: the largest weights of a GPU's rows are read back, which waits for it.
 
     Parameters
     ----------
@@ -99,18 +109,24 @@ def remapped(
     >>> w.tolist(), scales.tolist()
     ([[0.5, -1.0], [1.0, 0.5]], [0.5, 4.0])
     """
-    w = np.asarray(w, np.float32)
-    old = np.broadcast_to(np.asarray(scales, np.float64), w.shape[:1])
+    if not is_device_array(w):
+        w = np.asarray(w, np.float32)
+    old = np.broadcast_to(np.asarray(host(scales), np.float64), w.shape[:1])
     factor = np.ones_like(old)
     if settings.type is not WeightRemapType.NONE:
-        largest = np.abs(w).max(axis=1, initial=0.0).astype(np.float64)
+        largest = np.zeros(w.shape[0])
+        if w.size:
+            largest[:] = host(np.abs(w).max(axis=1))
         if settings.type is WeightRemapType.LAYERWISE_SYMMETRIC:
             largest[:] = largest.max(initial=0.0)
         # a denormal number has no digits to spare
         factor = np.where(largest >= FLOAT32.tiny, largest / settings.remapped_wmax, 1.0)
     if settings.max_scale_range > 0.0:
         factor = _held_back(factor, old, settings)
-    return (w / factor[:, None]).astype(np.float32), (old * factor).astype(np.float32)
+    divisor = factor[:, None]
+    if is_device_array(w):
+        divisor = place(divisor, "cuda")
+    return (w / divisor).astype(np.float32), (old * factor).astype(np.float32)
 
 
 def _held_back(factor, scales, settings):

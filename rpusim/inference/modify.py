@@ -33,22 +33,23 @@ et al., DoReFa-Net, arXiv 1606.06160; Wan et al., DropConnect, ICML (2013).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rpusim.inference.device_noise import device_noise
+from rpusim.inference.modify_rows import STAGES, drop_rows, drop_team, noisy_rows, noisy_team
 from rpusim.inference.noise_models import BaseNoiseModel
 from rpusim.inference.pcm_noise import PCM_COEFFS, pcm_noise
-from rpusim.inference.rows import fill_normals, fill_polynomial, fill_uniforms
 from rpusim.inference.settings import WeightModifierParameter, WeightModifierType
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import is_device_array, place
 
 __all__ = ["modified"]
 
 MASK = 0xFFFFFFFF
-NOISE, ROUNDING, DROP, STAGES = 0, 1, 2, 8  # stages of a weight's draws; pcm_noise has one more
 PER_WEIGHT = 2.0  # nanoseconds, to judge whether threads pay
-HALF_EVEN = 12582912.0  # 1.5 * 2**23: adding it leaves no fractional bits in a float32
 
 ROUNDED = (
     WeightModifierType.DISCRETIZE,
@@ -73,7 +74,7 @@ def modified(
     Parameters
     ----------
     w : ndarray of shape (rows, cols)
-        Weights.
+        Weights, where the backend can work on them.
     settings : WeightModifierParameter
         What the copy is.
     key : (int, int)
@@ -98,8 +99,11 @@ def modified(
     -----
     Draws are counted by (row, block of columns, step, stage and sample): the same for any number
     of threads, and those of one stage do not depend on which others there are.
+
+    A GPU keeps its largest weight to itself: nothing here waits for it, but NOISE_MODEL, whose
+    programmed devices are checked.
     """
-    w = np.ascontiguousarray(w, np.float32)
+    w = place(w, backend).astype(np.float32, order="C", copy=False)
     kind = settings.type
     spared = bias_column or settings.copy_last_column
     largest = settings.assumed_wmax
@@ -107,98 +111,45 @@ def modified(
         largest = _largest(w[:, :-1] if spared else w)
     first = 0 if sample is None else STAGES * (sample + 1)
     draw = step & MASK, first & MASK, key[0] ^ (first >> 32), key[1] ^ (step >> 32)
-    if kind is WeightModifierType.NONE or largest == 0.0:
+    hidden = is_device_array(largest)
+    if kind is WeightModifierType.NONE or (not hidden and largest == 0.0):
         return w.copy()
     if kind is WeightModifierType.PCM_NOISE:
         out = pcm_noise(w, settings, largest, draw, backend)
     elif kind is WeightModifierType.NOISE_MODEL and model is not None:
         out = w.copy()
         used = out[:, :-1] if spared else out
-        used[:] = device_noise(used, settings, model, draw, backend)
+        noisy = device_noise(used, settings, model, draw, backend)
+        used[:] = np.where(largest > 0.0, noisy, used) if hidden else noisy
     else:
         out = _noisy(w, settings, largest, draw, backend)
     if settings.pdrop > 0.0:
         kept = 1.0 / (1.0 - settings.pdrop) if settings.rescale_dropped else 1.0
-        numbers = np.array([settings.pdrop, kept], np.float32)
-        split(kernel(drop_rows, backend), w.shape[0], PER_WEIGHT * w.size, out, numbers, *draw)
+        numbers = place(np.array([settings.pdrop, kept], np.float32), backend)
+        rows = kernel(drop_rows if backend == "cpu" else drop_team, backend)
+        split(rows, w.shape[0], PER_WEIGHT * w.size, out, numbers, *draw)
     if spared:
         out[:, -1] = w[:, -1]
     return out
 
 
-def nearest(v, grid):
-    """Round `v` to a multiple of `grid`, halves to even."""
-    return grid * ((v / grid + HALF_EVEN) - HALF_EVEN)
-
-
-def dithered(v, grid, u):
-    """Round `v` up to a multiple of `grid` with the probability that makes the mean `v`."""
-    v = v / grid
-    below = (v + HALF_EVEN) - HALF_EVEN
-    below = below - 1.0 if below > v else below
-    return grid * (below + 1.0 if u <= v - below else below)
-
-
-def noisy_rows(begin, end, out, w, spread, numbers, step, stage, k0, k1):
-    """Fill rows `begin`..`end` of `out`: `w` rounded, plus noise of the polynomial `spread`."""
-    largest, grid = numbers[0], numbers[1]
-    stochastic, folded = numbers[2] > 0.0, numbers[3] > 0.0
-    columns = w.shape[1]
-    drawn = np.zeros((4, (columns + 3) // 4), np.float32)
-    z = drawn.reshape(drawn.size)
-    a, sigma = np.zeros((2, columns), np.float32)
-    for i in range(begin, end):
-        if stochastic:
-            fill_uniforms(drawn, i, step, stage + ROUNDING, k0, k1)
-            for j in range(columns):
-                out[i, j] = dithered(w[i, j], grid, z[j])
-        elif grid > 0.0:
-            for j in range(columns):
-                out[i, j] = nearest(w[i, j], grid)
-        else:
-            for j in range(columns):
-                out[i, j] = w[i, j]
-        if spread.shape[0] > 0:
-            fill_normals(drawn, i, step, stage + NOISE, k0, k1)
-            for j in range(columns):
-                a[j] = abs(w[i, j]) / largest
-            fill_polynomial(sigma, a, spread)
-            for j in range(columns):
-                v = out[i, j] + sigma[j] * z[j]
-                v = (-abs(v) if w[i, j] < 0.0 else abs(v)) if folded else v
-                out[i, j] = v
-    return 0
-
-
-def drop_rows(begin, end, out, numbers, step, stage, k0, k1):
-    """Drop weights of rows `begin`..`end` with a probability, and multiply the others."""
-    prob, kept = numbers[0], numbers[1]
-    columns = out.shape[1]
-    drawn = np.zeros((4, (columns + 3) // 4), np.float32)
-    u = drawn.reshape(drawn.size)
-    for i in range(begin, end):
-        fill_uniforms(drawn, i, step, stage + DROP, k0, k1)
-        for j in range(columns):
-            out[i, j] = 0.0 if u[j] <= prob else kept * out[i, j]
-    return 0
-
-
 def _noisy(w, settings, largest, draw, backend):
     """Return `w` rounded and with noise, nothing dropped."""
     kind, grid = settings.type, 0.0
-    spread = settings.std_dev * largest * _polynomial(settings)
+    spread = settings.std_dev * largest * place(_polynomial(settings), backend)
     if kind in ROUNDED:
         grid = 1.0 / settings.res if settings.res > 1.0 else max(settings.res, 0.0)
     if kind is WeightModifierType.DOREFA:
         squeezed = np.tanh(w.astype(np.float64)) * (settings.dorefa_clip / np.tanh(largest))
         w = squeezed.astype(np.float32)
-    else:
-        grid *= largest
     stochastic = settings.sto_round and grid > 0.0
     folded = kind is WeightModifierType.PROG_NOISE
-    numbers = np.array([largest, grid, stochastic, folded], np.float32)
+    numbers = place(np.array([0.0, grid, stochastic, folded], np.float32), backend)
+    numbers[0] = largest
+    if kind is not WeightModifierType.DOREFA:
+        numbers[1] = grid * largest
     out = np.empty_like(w)
-    rows = kernel(noisy_rows, backend)
+    rows = kernel(noisy_rows if backend == "cpu" else noisy_team, backend)
     spread = spread.astype(np.float32)
     split(rows, w.shape[0], PER_WEIGHT * w.size, out, w, spread, numbers, *draw)
     return out
@@ -219,6 +170,8 @@ def _polynomial(settings):
     return np.array(coeffs) if poly else np.empty(0)
 
 
-def _largest(w):
-    """Return the largest magnitude of a matrix, 0 for an empty one."""
-    return max(float(w.max(initial=0.0)), -float(w.min(initial=0.0)))
+def _largest(w: Any) -> Any:
+    """Return the largest magnitude of a matrix, 0 for an empty one; a GPU's as an array."""
+    if is_device_array(w) and w.size:
+        return np.maximum(w.max(), -w.min()).astype(np.float64)
+    return max(float(w.max(initial=0.0)), -float(w.min(initial=0.0))) if w.size else 0.0

@@ -26,15 +26,18 @@ Source: Nandakumar et al., ICECS (2019); Joshi et al., Nat. Commun. 11 (2020) 24
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from rpusim.inference.rows import fill_polynomial
+from rpusim.inference.rows import fill_polynomial, polynomial
 from rpusim.inference.settings import WeightModifierParameter
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import place
 from rpusim.kernels.elementary import exp, log, power
 from rpusim.kernels.random import normals4, philox, uniform
+from rpusim.kernels.team import member, members
 
 __all__ = ["PCM_COEFFS", "pcm_noise"]
 
@@ -89,10 +92,32 @@ def pcm_rows(begin, end, out, w, coeffs, numbers, step, stage, k0, k1):
     return 0
 
 
+def pcm_team(begin, end, out, w, coeffs, numbers, step, stage, k0, k1):
+    """Do what `pcm_rows` does, without rows in between; copy a matrix whose largest weight is 0."""
+    largest, g_max, threshold = numbers[0], numbers[1], numbers[2]
+    log_age, read = numbers[3], numbers[4]
+    at_reset, at_gmax, at_random = numbers[5], numbers[6], numbers[7]
+    for i in range(begin, end):
+        for j in range(member(), w.shape[1], members()):
+            g = w[i, j]
+            if largest > 0.0:
+                g = min(max(w[i, j] / largest, -1.0), 1.0) * g_max
+                g = g * 0.0 if abs(g) <= threshold else g
+                if at_random > 0.0:
+                    r0, r1, r2, _ = philox(i, j, step, stage + FAULT, k0, k1)
+                    kind, value = uniform(r0), uniform(r1)
+                    g = faulty(g, g_max, at_reset, at_gmax, at_random, kind, value, r2)
+                sigma = polynomial(abs(g) / g_max, coeffs)
+                z0, z1, z2, _ = normals4(i, j, step, stage, k0, k1)
+                g = aged(g, sigma, g_max, largest / g_max, log_age, read, z0, z1, z2)
+            out[i, j] = g
+    return 0
+
+
 def pcm_noise(
     w: np.ndarray,
     settings: WeightModifierParameter,
-    largest: float,
+    largest: Any,
     draw: tuple[int, int, int, int],
     backend: str = "cpu",
 ) -> np.ndarray:
@@ -105,7 +130,7 @@ def pcm_noise(
     settings : WeightModifierParameter
         Strength, time, faults.
     largest : float
-        Weight of a device at `g_max`, > 0.
+        Weight of a device at `g_max`, > 0; an array of a GPU, which may be 0: then a copy.
     draw : (int, int, int, int)
         Step, stage and the key's two words. Weight (i, j) draws the blocks (i, j, step, stage) and,
         for its faults, (i, j, step, stage + 4).
@@ -116,8 +141,8 @@ def pcm_noise(
     coeffs = settings.coeffs or PCM_COEFFS
     at_reset = settings.pcm_prob_at_reset
     at_gmax = at_reset + settings.pcm_prob_at_gmax
-    numbers = [
-        largest,
+    given = [
+        0.0,
         settings.g_max,
         settings.pcm_zero_thres * scale * abs(coeffs[0]),
         math.log(time / settings.pcm_t0),
@@ -127,8 +152,10 @@ def pcm_noise(
         at_gmax + settings.pcm_prob_at_random,
     ]
     out = np.empty_like(w)
-    given = scale * np.array(coeffs, np.float64)
-    arrays = given.astype(np.float32), np.array(numbers, np.float32)
-    rows = kernel(pcm_rows, backend)
+    numbers = place(np.array(given, np.float32), backend)
+    numbers[0] = largest
+    error = scale * np.array(coeffs, np.float64)
+    arrays = place(error.astype(np.float32), backend), numbers
+    rows = kernel(pcm_rows if backend == "cpu" else pcm_team, backend)
     split(rows, w.shape[0], PER_WEIGHT * w.size, out, w, *arrays, *draw)
     return out

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import foldnorm, norm
 
 from rpusim.errors import ConfigError
-from rpusim.inference.modify import noisy_rows
+from rpusim.inference.modify_rows import noisy_rows
 from rpusim.inference.settings import WeightModifierParameter, WeightModifierType
 from rpusim.kernels.backend import get_num_threads, set_num_threads
 from rpusim.kernels.bind import kernel
