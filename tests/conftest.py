@@ -3,7 +3,9 @@
 import os
 import sys
 
-from hypothesis import settings
+os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")
+
+from hypothesis import settings  # noqa: E402
 
 os.environ["MPLBACKEND"] = "Agg"
 

@@ -1,4 +1,4 @@
-"""What converters and devices accept: times, factors of pairs, ranges of conductances."""
+"""What converters and devices accept: times, factors of pairs, ranges of conductances, arrays."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import math
 import numbers
 from typing import Any
 
-from rpusim.errors import ConfigError, DataError
+import numpy as np
 
-__all__ = ["as_time", "check_factors", "check_range"]
+from rpusim.errors import ConfigError, DataError
+from rpusim.kernels.device_arrays import is_device_array
+
+__all__ = ["as_it_is", "as_time", "check_factors", "check_range", "largest"]
 
 
 def as_time(t: Any, where: str) -> float:
@@ -56,3 +59,30 @@ def check_range(converter: Any) -> None:
             f"{type(converter).__name__}.g_min must be below g_max, got {converter.g_min!r} and "
             f"{converter.g_max!r}."
         )
+
+
+def as_it_is(values: Any) -> Any:
+    """Return numbers as an array, one of a GPU as it is.
+
+    Parameters
+    ----------
+    values : array_like
+        The numbers.
+    """
+    return values if is_device_array(values) else np.asarray(values)
+
+
+def largest(weights: Any, columnwise: bool) -> Any:
+    """Return the largest magnitude of weights, 0 where there are none.
+
+    Parameters
+    ----------
+    weights : ndarray
+        Here or on a GPU, where the result is, too.
+    columnwise : bool
+        Whether of each output, in shape (outputs, 1), instead of all.
+    """
+    axis, sizes = (1 if columnwise else None), np.abs(weights)
+    if is_device_array(sizes):
+        return sizes.max(axis=axis, keepdims=columnwise)
+    return sizes.max(axis=axis, keepdims=columnwise, initial=0.0)

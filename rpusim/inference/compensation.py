@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rpusim.config import Choice, Config, param
+from rpusim.kernels.device_arrays import host
 
 __all__ = [
     "AffineDriftCompensation",
@@ -93,10 +94,12 @@ class BaseDriftCompensation(Config):
     def read(self, product: Callable[[np.ndarray], np.ndarray], size: int, seed: int) -> np.ndarray:
         """Read the probe and return its read-out, in float64, of shape (k,).
 
+        A read-out is digital: the results of a GPU are read back, which waits for it.
+
         Parameters
         ----------
         product : callable
-            From vectors (n, size) to results (n, outputs).
+            From vectors (n, size) to results (n, outputs), here or on a GPU.
         size, seed : int
             As for `probes`.
         """
@@ -105,7 +108,7 @@ class BaseDriftCompensation(Config):
             y = product(x)
             for _ in range(1, self.repeats):
                 y = y + product(x)
-            results.append(y / np.float32(self.repeats) if self.repeats > 1 else y)
+            results.append(host(y / np.float32(self.repeats) if self.repeats > 1 else y))
         y = results[0] if len(results) == 1 else np.concatenate(results)
         return np.atleast_1d(np.asarray(self.readout(y), np.float64))
 

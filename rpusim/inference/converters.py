@@ -8,6 +8,9 @@ so that programming errors, drift and read noise of the devices simply add up. T
 :math:`\kappa`, in uS for a weight of 1, is that at which the largest :math:`|w|` of the tile is at
 full conductance: :math:`w_\max`, at least 1e-7, or for every output its own with `columnwise`, or a
 number of your own. Weights beyond a given `w_max` saturate.
+
+Weights may be a GPU's: their conductances are its, too, and so are scales that follow from them. A
+converter works on such arrays by NumPy's functions, which take them where they are.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ import numpy as np
 from rpusim.arrays import real_array
 from rpusim.config import Config, param
 from rpusim.errors import ConfigError, DataError, ShapeError
-from rpusim.inference.arguments import check_factors, check_range
+from rpusim.inference.arguments import as_it_is, check_factors, check_range, largest
+from rpusim.kernels.device_arrays import is_device_array
 
 __all__ = [
     "BaseConductanceConverter",
@@ -79,7 +83,10 @@ class BaseConductanceConverter(Config):
         raise NotImplementedError(f"{type(self).__name__} does not define devices.")
 
     def to_devices(self, weights: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return conductances, (devices, *weights.shape), and what the way back needs."""
+        """Return conductances, (devices, *weights.shape), and what the way back needs.
+
+        Weights of a GPU become conductances of the GPU (`rpusim.inference.converters`).
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define to_devices(weights).")
 
     def way_back(self, params: dict[str, Any]) -> LinearMap:
@@ -102,7 +109,7 @@ class BaseConductanceConverter(Config):
             What `convert_back_to_weights` needs; ``scale_ratio`` is the uS of a weight of 1.
         """
         where = f"{type(self).__name__}.convert_to_conductances"
-        w = real_array(weights, f"{where}: weights")
+        w = weights if is_device_array(weights) else real_array(weights, f"{where}: weights")
         w = w if w.dtype == np.float32 else w.astype(np.float64)
         if not np.isfinite(w).all():
             raise DataError(f"{where}: weights must be finite, got NaN or infinity.")
@@ -128,7 +135,9 @@ class BaseConductanceConverter(Config):
         ndarray
         """
         where = f"{type(self).__name__}.convert_back_to_weights"
-        g = real_array(conductances, f"{where}: conductances")
+        g = conductances
+        if not is_device_array(g):
+            g = real_array(conductances, f"{where}: conductances")
         if g.ndim == 0 or len(g) != self.devices:
             raise ShapeError(
                 f"{where}: conductances must be {self.devices} arrays, one for each device of a "
@@ -147,11 +156,9 @@ class BaseConductanceConverter(Config):
         w = g[0] * factors[0].astype(g.dtype)
         for own, factor in zip(g[1:], factors[1:], strict=True):
             w += own * factor.astype(g.dtype)
-        return (
-            w
-            if np.ndim(back.offset) == 0 and back.offset == 0.0
-            else w + np.asarray(back.offset, g.dtype)
-        )
+        if isinstance(back.offset, float) and back.offset == 0.0:
+            return w
+        return w + as_it_is(back.offset).astype(g.dtype)
 
     def scale(self, weights: np.ndarray, span: float) -> Any:
         """Return the uS of a weight of 1: that which puts the largest weight at `span`.
@@ -165,15 +172,14 @@ class BaseConductanceConverter(Config):
 
         Returns
         -------
-        float, or ndarray of shape (outputs, 1) with `columnwise`
+        float, or ndarray of shape (outputs, 1) with `columnwise`; of a GPU always an array
         """
         if self.w_max is not None:
             return span / self.w_max
-        sizes = np.abs(weights)
-        if self.columnwise:
-            largest = sizes.max(axis=1, keepdims=True, initial=0.0)
-            return span / np.maximum(largest, weights.dtype.type(SMALLEST))
-        return span / max(float(sizes.max(initial=0.0)), SMALLEST)
+        most = largest(weights, self.columnwise)
+        if self.columnwise or is_device_array(most):
+            return span / np.maximum(most, weights.dtype.type(SMALLEST))
+        return span / max(float(most), SMALLEST)
 
 
 class PairConverter(BaseConductanceConverter):
@@ -202,7 +208,7 @@ class PairConverter(BaseConductanceConverter):
         span = self.g_max - self.g_min
         factors = self.pair_factors
         scale = self.scale(weights, span * sum(factors))
-        g, level = np.empty((self.devices, *weights.shape), weights.dtype), 0.0
+        g, level = np.empty_like(weights, shape=(self.devices, *weights.shape)), 0.0
         for k, f in enumerate(factors):
             for side, sign in zip(g[2 * k : 2 * k + 2], (1.0, -1.0), strict=True):
                 np.multiply(weights, sign * scale, out=side)
@@ -219,7 +225,7 @@ class PairConverter(BaseConductanceConverter):
 
     def way_back(self, params: dict[str, Any]) -> LinearMap:
         """Return the differences of the pairs, by their factors."""
-        scale = np.asarray(params["scale_ratio"])
+        scale = as_it_is(params["scale_ratio"])
         signed = [sign * f / scale for f in params["f_lst"] for sign in (1.0, -1.0)]
         return LinearMap(np.stack(signed), 0.0)
 

@@ -8,21 +8,34 @@ import numpy as np
 
 from rpusim.arrays import real_numbers
 from rpusim.errors import DataError, ShapeError
-from rpusim.inference.arguments import as_time
+from rpusim.inference.arguments import as_it_is, as_time
 from rpusim.inference.device_rows import (
     coefficient_rows,
+    coefficient_team,
     conductance_rows,
+    conductance_team,
     program_rows,
+    program_team,
     weight_rows,
+    weight_team,
 )
 from rpusim.inference.noise_models import BaseNoiseModel
 from rpusim.kernels.backend import check_backend, split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import host, is_device_array, namespace, place, put
 from rpusim.kernels.streams import Purpose, Streams
 
 __all__ = ["ProgrammedDevices"]
 
 PER_DEVICE = 2.0  # nanoseconds of one core, to judge whether threads pay
+
+#: kernels by what they do: for "cpu" and for the others, and how many arrays precede the numbers
+KERNELS = {
+    "program": (program_rows, program_team, 3),
+    "coefficient": (coefficient_rows, coefficient_team, 2),
+    "conductance": (conductance_rows, conductance_team, 3),
+    "weight": (weight_rows, weight_team, 3),
+}
 
 
 class ProgrammedDevices:
@@ -39,8 +52,8 @@ class ProgrammedDevices:
         What the devices are to hold; finite.
     rng : None, int, SeedSequence, Generator or Streams
         Where the draws come from.
-    backend : {"cpu", "python"}
-        Where it runs.
+    backend : {"cpu", "cuda", "python"}
+        Where it runs, and where the arrays are.
     exact : bool
         Whether the devices hold the targets exactly: they were not programmed but trained in
         place.
@@ -84,12 +97,12 @@ class ProgrammedDevices:
         draw = self.streams.draw(Purpose.PROGRAM)
         arrays = (self._flat(self.target), self._flat(self.programmed))
         coefficients = self._flat(self.coefficients)
-        self._run("program", program_rows, 0.0, *arrays, coefficients, draw=draw)
+        self._run("program", 0.0, *arrays, coefficients, draw=draw)
         if exact:
-            self.programmed[:] = self.target
+            self.programmed[...] = self.target
         if reconvert:
             g, self.params = model.converter.convert_to_conductances(self.weights())
-            self.programmed[:] = g
+            put(self.programmed, g)
 
     def _take(
         self,
@@ -104,22 +117,27 @@ class ProgrammedDevices:
             raise DataError(f"ProgrammedDevices: model must be a noise model, got {model!r}{hint}.")
         model.check_laws()
         self.model, self.backend = model, check_backend(backend)
-        w = real_numbers(weights, "ProgrammedDevices: weights")
+        if backend == "cuda" and is_device_array(weights):
+            w = weights.astype(np.float32, copy=False)
+        else:
+            w = place(real_numbers(weights, "ProgrammedDevices: weights"), backend)
         if w.ndim != 2:
             raise ShapeError(
                 f"ProgrammedDevices: weights must have shape (rows, cols), got {w.shape}."
             )
         self.shape: tuple[int, int] = w.shape
         target, self.params = model.converter.convert_to_conductances(w)
-        self.target: np.ndarray = np.ascontiguousarray(target, np.float32)
+        target = place(target, backend).astype(np.float32, order="C", copy=False)
+        self.target: np.ndarray = target
         count = len(target) if model.has("coefficient") else 0
         shapes: tuple[Any, Any] = self.target.shape, (count, *self.shape)
         self.programmed: np.ndarray
         self.coefficients: np.ndarray
-        if reuse is not None and (reuse.programmed.shape, reuse.coefficients.shape) == shapes:
-            self.programmed, self.coefficients = reuse.programmed, reuse.coefficients
+        old = reuse if reuse is not None and reuse.backend == backend else None
+        if old is not None and (old.programmed.shape, old.coefficients.shape) == shapes:
+            self.programmed, self.coefficients = old.programmed, old.coefficients
         else:
-            self.programmed, self.coefficients = (np.empty(s, np.float32) for s in shapes)
+            self.programmed, self.coefficients = (self._empty(s) for s in shapes)
 
     @classmethod
     def restored(
@@ -149,7 +167,8 @@ class ProgrammedDevices:
                     f"ProgrammedDevices: {name} must have shape {getattr(made, name).shape} for "
                     f"{type(model).__name__}, got {array.shape}."
                 )
-        made.programmed[:], made.coefficients[:] = programmed, coefficients
+        put(made.programmed, programmed)
+        put(made.coefficients, coefficients)
         return made
 
     # ---------------------------------------------------------------- what they are
@@ -159,7 +178,7 @@ class ProgrammedDevices:
         if self.model.redraws:
             draw = self.streams.draw(Purpose.DRIFT)
             arrays = (self._flat(self.target), self._flat(self.coefficients))
-            self._run("coefficient", coefficient_rows, 0.0, *arrays, draw=draw)
+            self._run("coefficient", 0.0, *arrays, draw=draw)
 
     def conductances(
         self, t: float | None = None, read: bool = True, step: int | None = None
@@ -177,12 +196,14 @@ class ProgrammedDevices:
         """
         if t is None:
             return self.programmed.copy()
-        out = np.empty_like(self.target)
+        out = self._empty(self.target.shape)
         arrays = (*self._arrays(), read, self._flat(out))
-        self._run("conductance", conductance_rows, t, *arrays, draw=self._draw(read, step))
+        self._run("conductance", t, *arrays, draw=self._draw(read, step))
         return out
 
-    def weights(self, t: float | None = None, step: int | None = None) -> np.ndarray:
+    def weights(
+        self, t: float | None = None, step: int | None = None, waits: bool = True
+    ) -> np.ndarray:
         """Return the weights that a read of the devices makes, shape (rows, cols), float32.
 
         Parameters
@@ -191,20 +212,20 @@ class ProgrammedDevices:
             Time after programming, in seconds; default: as programming left them, without a read.
         step : int, optional
             Number of the read, to see again what it saw; default: the next one.
+        waits : bool
+            False: a GPU is not waited for, and so not asked whether the weights are finite.
         """
         back = self.model.converter.way_back(self.params)
         per_row = back.factors.ndim == 1 or back.factors.shape[1:] == (self.shape[0], 1)
         if t is None or not per_row:
             g = self.programmed if t is None else self.conductances(t, step=step)
             return self.model.converter.convert_back_to_weights(g, self.params).astype(np.float32)
-        rows = self.shape[0]
-        factors = back.factors.reshape(len(self.target), -1).astype(np.float32)
-        factors = np.ascontiguousarray(np.broadcast_to(factors, (len(self.target), rows)))
-        offset = np.ravel(np.asarray(back.offset, np.float32))
-        offset = np.ascontiguousarray(np.broadcast_to(offset, (rows,)))
-        out = np.empty(self.shape, np.float32)
+        count, rows = len(self.target), self.shape[0]
+        factors = self._filled(as_it_is(back.factors).reshape(count, -1), (count, rows))
+        offset = self._filled(as_it_is(back.offset).reshape(-1), (rows,))
+        out = self._empty(self.shape)
         arrays = (*self._arrays(), factors, offset, out)
-        self._run("weight", weight_rows, t, *arrays, draw=self._draw(True, step))
+        self._run("weight", t, *arrays, draw=self._draw(True, step), waits=waits)
         return out
 
     def hidden_parameters(self) -> dict[str, np.ndarray]:
@@ -215,7 +236,9 @@ class ProgrammedDevices:
             "drift_coefficient": self.coefficients,
         }
         return {
-            f"{name}_{k}": g.copy() for name, array in named.items() for k, g in enumerate(array)
+            f"{name}_{k}": g.copy()
+            for name, array in named.items()
+            for k, g in enumerate(host(array))
         }
 
     # ---------------------------------------------------------------- inside
@@ -233,22 +256,35 @@ class ProgrammedDevices:
 
     def _flat(self, array: np.ndarray) -> np.ndarray:
         """Return an array of devices as rows."""
-        return array.reshape(-1, self.shape[1]) if array.size else np.empty((0, 0), np.float32)
+        return array.reshape(-1, self.shape[1]) if array.size else self._empty((0, 0))
+
+    def _empty(self, shape: tuple[int, ...]) -> Any:
+        """Return an array to be filled."""
+        return namespace(self.backend).empty(shape, np.float32)
+
+    def _filled(self, values: Any, shape: tuple[int, ...]) -> Any:
+        """Return an array of a shape with values that broadcast against it."""
+        placed = place(values.astype(np.float32), self.backend)
+        return placed if placed.shape == shape else np.broadcast_to(placed, shape).copy()
 
     def _run(
-        self, what: str, rows: Any, t: float, *arrays: Any, draw: tuple[int, int, int]
+        self, what: str, t: float, *arrays: Any, draw: tuple[int, int, int], waits: bool = True
     ) -> None:
         """Run a kernel over all rows at a time."""
         fields, numbers = self.model.packed(as_time(t, "ProgrammedDevices: t"))
-        numbers = numbers.astype(np.float32)
-        bound = kernel(rows, self.backend, **self.model.bound(fields))
+        numbers = place(numbers.astype(np.float32), self.backend)
+        rows, team, leading = KERNELS[what]
+        rows = kernel(
+            rows if self.backend == "cpu" else team, self.backend, **self.model.bound(fields)
+        )
         count = self.shape[0] if what == "weight" else len(arrays[0])
-        place = {"program": 3, "coefficient": 2, "conductance": 3, "weight": 3}[what]
-        args = (*arrays[:place], numbers, *arrays[place:], *draw)
+        args = (*arrays[:leading], numbers, *arrays[leading:], *draw)
         with np.errstate(all="ignore"):
-            split(bound, count, PER_DEVICE * self.target.size, *args)
+            split(rows, count, PER_DEVICE * self.target.size, *args)
+        if not waits and self.backend == "cuda":
+            return
         results = arrays[1:] if what == "program" else arrays[-1:]
-        if not all(np.isfinite(np.add.reduce(result, axis=None)) for result in results):
+        if not all(np.isfinite(result.sum()) for result in results):
             raise DataError(
                 f"{type(self.model).__name__}: its laws must give finite numbers, got NaN or "
                 f"infinity at {t:g} s."

@@ -8,8 +8,9 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.errors import ConfigError
-from rpusim.inference.arguments import check_range
+from rpusim.inference.arguments import as_it_is, check_range, largest
 from rpusim.inference.converters import SMALLEST, BaseConductanceConverter, LinearMap
+from rpusim.kernels.device_arrays import is_device_array
 
 __all__ = ["FusionConductanceConverter", "SingleDeviceConductanceConverter"]
 
@@ -49,6 +50,9 @@ class SingleDeviceConductanceConverter(BaseConductanceConverter):
         """Return one conductance for each weight."""
         if self.w_max is not None:
             low, high = -self.w_max, self.w_max
+        elif is_device_array(weights):
+            axis, keep = (1, True) if self.columnwise else (None, False)
+            low, high = (f(weights, axis=axis, keepdims=keep) for f in (np.min, np.max))
         elif self.columnwise:
             low = weights.min(axis=1, keepdims=True, initial=np.inf)
             high = weights.max(axis=1, keepdims=True, initial=-np.inf)
@@ -60,7 +64,7 @@ class SingleDeviceConductanceConverter(BaseConductanceConverter):
 
     def way_back(self, params: dict[str, Any]) -> LinearMap:
         """Return the line through the two extremes."""
-        factor = 1.0 / np.asarray(params["scale_ratio"])
+        factor = 1.0 / as_it_is(params["scale_ratio"])
         return LinearMap(factor[None], params["min"] - self.g_min * factor)
 
 
@@ -100,11 +104,9 @@ class FusionConductanceConverter(BaseConductanceConverter):
 
     def to_devices(self, weights: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Return the magnitudes, each output scaled to the range of the device."""
-        sizes = np.abs(weights)
-        largest = sizes.max(axis=1, keepdims=True, initial=0.0)
-        scale = self.g_max / np.maximum(largest, weights.dtype.type(SMALLEST_ROW))
+        scale = self.g_max / np.maximum(largest(weights, True), weights.dtype.type(SMALLEST_ROW))
         sign = np.where(weights < 0.0, -1.0, 1.0).astype(weights.dtype)
-        g = np.clip(sizes * scale, 0.0, self.g_max).astype(weights.dtype)
+        g = np.clip(np.abs(weights) * scale, 0.0, self.g_max).astype(weights.dtype)
         return g[None], {"scale_ratio": scale, "sign": sign}
 
     def way_back(self, params: dict[str, Any]) -> LinearMap:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rpusim.errors import ConfigError, StateError
 from rpusim.inference import BaseDriftCompensation, BaseNoiseModel
+from rpusim.kernels.device_arrays import host
 from rpusim.kernels.streams import Purpose
 from rpusim.periphery.ladder import LadderPeriphery
 from rpusim.tiles.analog import AnalogTile
@@ -76,7 +77,7 @@ class ProgrammableTile(AnalogTile):
         m, alpha, offset = self._mapping, self._mapping.alpha.copy(), self._mapping.offset
         try:
             m.correct()
-            return m.logical(self.crossbar.persistent, apply_weight_scaling)
+            return m.logical(host(self.crossbar.persistent), apply_weight_scaling)
         finally:
             m.correct(alpha, offset)
 
@@ -87,7 +88,7 @@ class ProgrammableTile(AnalogTile):
             raise StateError(
                 f"{type(self).__name__}: no devices are programmed; program_weights()."
             )
-        return held[0]
+        return host(held[0])
 
     # ---------------------------------------------------------------- the life of devices
 
@@ -144,7 +145,8 @@ class ProgrammableTile(AnalogTile):
         self.stats.writes += 1
         compensation = self.rpu_config.drift_compensation
         if compensation is not None:
-            targets, ideal = box.persistent.T, compensation.exact_reference
+            ideal = compensation.exact_reference
+            targets = host(box.persistent).T if ideal else None
             product = (lambda x: x @ targets) if ideal else self._probe
             self._baseline = self._read_out(compensation, product)
 

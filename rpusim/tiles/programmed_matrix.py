@@ -9,6 +9,7 @@ import numpy as np
 
 from rpusim.errors import DataError
 from rpusim.inference import BaseNoiseModel, ProgrammedDevices, ReadNoiseTime
+from rpusim.kernels.device_arrays import host
 from rpusim.kernels.streams import Purpose
 from rpusim.tiles.digital import DigitalMatrix
 
@@ -67,7 +68,7 @@ class ProgrammedMatrix(DigitalMatrix):
         if self.devices is None or not self.reads_anew:
             return self.weights, self.version
         step = self.streams.peek(Purpose.READ)
-        return self.devices.weights(self.time, step), (self.version, step)
+        return self.devices.weights(self.time, step, waits=False), (self.version, step)
 
     def finish_read(self) -> None:
         """Let the next product see another read; after one that was refused this is not called."""
@@ -111,8 +112,8 @@ class ProgrammedMatrix(DigitalMatrix):
         none, devices = np.zeros((0, *self.shape), np.float32), self.devices
         return {
             **super().state(),
-            "programmed_conductances": none if devices is None else devices.programmed.copy(),
-            "drift_coefficients": none if devices is None else devices.coefficients.copy(),
+            "programmed_conductances": none if devices is None else own(devices.programmed),
+            "drift_coefficients": none if devices is None else own(devices.coefficients),
             "inference_time": np.array(NEVER if self.time is None else self.time),
             "last_read": np.array(self._read),
         }
@@ -156,3 +157,8 @@ class ProgrammedMatrix(DigitalMatrix):
     def _written(self) -> None:
         self.restore_targets()
         super()._written()
+
+
+def own(array: np.ndarray) -> np.ndarray:
+    """Return a NumPy array of what an array holds, in memory of its own."""
+    return np.array(host(array))
