@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ConfigError, DataError
-from rpusim.kernels.device_arrays import is_device_array
+from rpusim.kernels.device_arrays import host, is_device_array, place
 
-__all__ = ["as_it_is", "as_time", "check_factors", "check_range", "largest"]
+__all__ = ["as_it_is", "as_time", "beside", "check_factors", "check_range", "largest"]
 
 
 def as_time(t: Any, where: str) -> float:
@@ -70,6 +70,19 @@ def as_it_is(values: Any) -> Any:
         The numbers.
     """
     return values if is_device_array(values) else np.asarray(values)
+
+
+def beside(values: Any, array: Any) -> Any:
+    """Return numbers as an array that lives where another one does.
+
+    Parameters
+    ----------
+    values : array_like
+        The numbers.
+    array : ndarray
+        Here or on a GPU.
+    """
+    return place(values, "cuda") if is_device_array(array) else np.asarray(host(values))
 
 
 def largest(weights: Any, columnwise: bool) -> Any:

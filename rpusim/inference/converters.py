@@ -22,7 +22,7 @@ import numpy as np
 from rpusim.arrays import real_array
 from rpusim.config import Config, param
 from rpusim.errors import ConfigError, DataError, ShapeError
-from rpusim.inference.arguments import as_it_is, check_factors, check_range, largest
+from rpusim.inference.arguments import as_it_is, beside, check_factors, check_range, largest
 from rpusim.kernels.device_arrays import is_device_array
 
 __all__ = [
@@ -150,7 +150,7 @@ class BaseConductanceConverter(Config):
                 f"{where}: params must be those of convert_to_conductances, got {params!r}."
             ) from error
         g = g if g.dtype == np.float32 else g.astype(np.float64)
-        factors = back.factors
+        factors = beside(back.factors, g)
         if factors.ndim == 1:
             factors = factors.reshape(-1, *[1] * (g.ndim - 1))
         w = g[0] * factors[0].astype(g.dtype)
@@ -158,7 +158,7 @@ class BaseConductanceConverter(Config):
             w += own * factor.astype(g.dtype)
         if isinstance(back.offset, float) and back.offset == 0.0:
             return w
-        return w + as_it_is(back.offset).astype(g.dtype)
+        return w + beside(back.offset, g).astype(g.dtype)
 
     def scale(self, weights: np.ndarray, span: float) -> Any:
         """Return the uS of a weight of 1: that which puts the largest weight at `span`.

@@ -8,9 +8,8 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.errors import ConfigError
-from rpusim.inference.arguments import check_factors
+from rpusim.inference.arguments import beside, check_factors
 from rpusim.inference.converters import PairConverter
-from rpusim.kernels.device_arrays import is_device_array, place
 
 __all__ = ["CustomPairConductanceConverter"]
 
@@ -95,8 +94,7 @@ class CustomPairConductanceConverter(PairConverter):
         """Return what the tables say."""
         unit = self.scale(weights, 1.0)
         u, scale = weights * unit, unit * float(np.abs(self._sums()).max())
-        backend = "cuda" if is_device_array(u) else "cpu"
-        nodes, *tables = (place(t, backend) for t in (self.node_weights, *self.g_lst))
+        nodes, *tables = (beside(t, u) for t in (self.node_weights, *self.g_lst))
         g = np.stack([np.interp(u, nodes, table) for table in tables])
         return g.astype(weights.dtype), {"scale_ratio": scale, "f_lst": list(self.f_lst)}
 

@@ -33,13 +33,14 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.inference.arguments import beside
 from rpusim.inference.settings import (
     WeightClipParameter,
     WeightClipType,
     WeightRemapParameter,
     WeightRemapType,
 )
-from rpusim.kernels.device_arrays import host, is_device_array, place
+from rpusim.kernels.device_arrays import host, is_device_array
 
 __all__ = ["clip_limit", "remapped"]
 
@@ -123,10 +124,7 @@ def remapped(
         factor = np.where(largest >= FLOAT32.tiny, largest / settings.remapped_wmax, 1.0)
     if settings.max_scale_range > 0.0:
         factor = _held_back(factor, old, settings)
-    divisor = factor[:, None]
-    if is_device_array(w):
-        divisor = place(divisor, "cuda")
-    return (w / divisor).astype(np.float32), (old * factor).astype(np.float32)
+    return (w / beside(factor[:, None], w)).astype(np.float32), (old * factor).astype(np.float32)
 
 
 def _held_back(factor, scales, settings):

@@ -49,6 +49,7 @@ from rpusim.kernels.device_arrays import is_device_array, place
 __all__ = ["modified"]
 
 MASK = 0xFFFFFFFF
+TINIEST = 1e-60  # below every float32: what is not 0 stays as it is
 PER_WEIGHT = 2.0  # nanoseconds, to judge whether threads pay
 
 ROUNDED = (
@@ -140,7 +141,8 @@ def _noisy(w, settings, largest, draw, backend):
     if kind in ROUNDED:
         grid = 1.0 / settings.res if settings.res > 1.0 else max(settings.res, 0.0)
     if kind is WeightModifierType.DOREFA:
-        squeezed = np.tanh(w.astype(np.float64)) * (settings.dorefa_clip / np.tanh(largest))
+        top = np.tanh(np.maximum(largest, TINIEST))
+        squeezed = np.tanh(w.astype(np.float64)) * (settings.dorefa_clip / top)
         w = squeezed.astype(np.float32)
     stochastic = settings.sto_round and grid > 0.0
     folded = kind is WeightModifierType.PROG_NOISE
