@@ -9,7 +9,7 @@ import numpy as np
 
 from rpusim.errors import DataError
 from rpusim.inference import BaseNoiseModel, ProgrammedDevices, ReadNoiseTime
-from rpusim.kernels.device_arrays import host
+from rpusim.kernels.device_arrays import copied
 from rpusim.kernels.streams import Purpose
 from rpusim.tiles.digital import DigitalMatrix
 
@@ -112,8 +112,8 @@ class ProgrammedMatrix(DigitalMatrix):
         none, devices = np.zeros((0, *self.shape), np.float32), self.devices
         return {
             **super().state(),
-            "programmed_conductances": none if devices is None else own(devices.programmed),
-            "drift_coefficients": none if devices is None else own(devices.coefficients),
+            "programmed_conductances": none if devices is None else copied(devices.programmed),
+            "drift_coefficients": none if devices is None else copied(devices.coefficients),
             "inference_time": np.array(NEVER if self.time is None else self.time),
             "last_read": np.array(self._read),
         }
@@ -157,8 +157,3 @@ class ProgrammedMatrix(DigitalMatrix):
     def _written(self) -> None:
         self.restore_targets()
         super()._written()
-
-
-def own(array: np.ndarray) -> np.ndarray:
-    """Return a NumPy array of what an array holds, in memory of its own."""
-    return np.array(host(array))

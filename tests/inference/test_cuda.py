@@ -19,7 +19,8 @@ from rpusim.inference.limits import clip_limit, remapped
 from rpusim.inference.modify import modified
 from rpusim.kernels.device_arrays import host, is_device_array, place
 from rpusim.kernels.simulated_arrays import SimulatedArray
-from rpusim.kernels.streams import Purpose
+from rpusim.kernels.streams import Purpose, Streams
+from rpusim.tiles.programmed_matrix import ProgrammedMatrix
 from tests.inference import test_conductance_converters as converters
 from tests.inference.modifiers import KEY, weights
 from tests.inference.programmed import DAY, model
@@ -186,6 +187,89 @@ def test_a_read_for_a_product_waits_for_nothing(name):
     with pytest.MonkeyPatch.context() as patch:
         refuse_to_wait(patch)
         gpu.weights(DAY, step=0, waits=False)
+
+
+# ---------------------------------------------------------------- a matrix of them
+
+
+def matrices():
+    """Return the same matrix of targets here and there."""
+    made = [ProgrammedMatrix(W.shape, rs.IdealDevice(), Streams(3), b) for b in ("cpu", "cuda")]
+    for one in made:
+        one.set_weights(W)
+    return made
+
+
+def check_same_life(here, gpu, roundings=16):
+    """Compare what products see, what devices carry, and the states."""
+    assert is_device_array(gpu.weights)
+    assert here.version == gpu.version
+    check_close(here.weights, gpu.weights, roundings)
+    for show in (ProgrammedMatrix.hidden_parameters, ProgrammedMatrix.state):
+        mine, theirs = show(here), show(gpu)
+        assert mine.keys() == theirs.keys()
+        for name, array in mine.items():
+            assert isinstance(theirs[name], np.ndarray)
+            check_close(array, theirs[name], roundings)
+
+
+@pytest.mark.parametrize("name", ["pcm", "hermes2", "cmo", "fusion", "everything"])
+def test_the_life_of_devices_is_that_of_the_cpu(name):
+    noise_model = MODELS[name]
+    here, gpu = matrices()
+    check_same_life(here, gpu)
+    for made in (here, gpu):
+        made.program(noise_model)
+    check_same_life(here, gpu)
+    for t in (1.0, DAY):
+        for made in (here, gpu):
+            made.drift_to(t)
+        check_same_life(here, gpu)
+    check_close(here.conductances()[0], gpu.conductances()[0], 16)
+    for made in (here, gpu):
+        made.restore_targets()
+    check_same_life(here, gpu)
+    np.testing.assert_array_equal(host(gpu.weights), W)
+
+
+@pytest.mark.parametrize("source", ["cpu", "cuda"])
+def test_a_state_of_either_goes_on_there(source):
+    noise_model = model("pcm")
+    made = matrices()
+    for one in made:
+        one.program(noise_model)
+        one.drift_to(DAY)
+    old, new = (
+        made[source == "cuda"],
+        ProgrammedMatrix(W.shape, rs.IdealDevice(), Streams(3), "cuda"),
+    )
+    new.streams.restore(old.streams.state())
+    new.restore(old.state())
+    new.restore_devices(old.state() | dict.fromkeys(EXTRA, np.zeros(1)), noise_model)
+    check_close(host(old.weights), new.weights, 0 if source == "cuda" else 16)
+    for one in (old, new):
+        one.drift_to(2.0 * DAY)
+    check_close(host(old.weights), new.weights, 0 if source == "cuda" else 16)
+
+
+EXTRA = ("drift_alpha", "drift_offset", "drift_baseline")  # what a tile keeps beside a matrix
+
+
+def test_reads_of_every_product_wait_for_nothing():
+    noise_model = model("pcm", read_noise="PER_CALL")
+    here, gpu = matrices()
+    for made in (here, gpu):
+        made.program(noise_model)
+        made.drift_to(DAY)
+    for _ in range(2):
+        mine = here.read()
+        with pytest.MonkeyPatch.context() as patch:
+            refuse_to_wait(patch)
+            theirs = gpu.read()
+        assert mine[1] == theirs[1]
+        check_close(mine[0], theirs[0], 16)
+        for made in (here, gpu):
+            made.finish_read()
 
 
 # ---------------------------------------------------------------- converters
