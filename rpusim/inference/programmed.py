@@ -181,7 +181,11 @@ class ProgrammedDevices:
             self._run("coefficient", 0.0, *arrays, draw=draw)
 
     def conductances(
-        self, t: float | None = None, read: bool = True, step: int | None = None
+        self,
+        t: float | None = None,
+        read: bool = True,
+        step: int | None = None,
+        waits: bool = True,
     ) -> np.ndarray:
         """Return the conductances, in uS, shape (devices, rows, cols).
 
@@ -193,12 +197,14 @@ class ProgrammedDevices:
             Whether it is a read, with its noise.
         step : int, optional
             Number of the read, to see again what it saw; default: the next one.
+        waits : bool
+            As for `weights`.
         """
         if t is None:
             return self.programmed.copy()
         out = self._empty(self.target.shape)
         arrays = (*self._arrays(), read, self._flat(out))
-        self._run("conductance", t, *arrays, draw=self._draw(read, step))
+        self._run("conductance", t, *arrays, draw=self._draw(read, step), waits=waits)
         return out
 
     def weights(
@@ -218,7 +224,7 @@ class ProgrammedDevices:
         back = self.model.converter.way_back(self.params)
         per_row = back.factors.ndim == 1 or back.factors.shape[1:] == (self.shape[0], 1)
         if t is None or not per_row:
-            g = self.programmed if t is None else self.conductances(t, step=step)
+            g = self.programmed if t is None else self.conductances(t, step=step, waits=waits)
             return self.model.converter.convert_back_to_weights(g, self.params).astype(np.float32)
         count, rows = len(self.target), self.shape[0]
         factors = self._filled(as_it_is(back.factors).reshape(count, -1), (count, rows))

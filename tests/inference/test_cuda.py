@@ -181,7 +181,7 @@ def test_laws_that_give_no_numbers_are_refused_where_the_gpu_is_waited_for():
     assert np.isnan(host(gpu.weights(1.0, waits=False))).all()
 
 
-@pytest.mark.parametrize("name", ["pcm", "columns", "everything", "cmo"])
+@pytest.mark.parametrize("name", ["pcm", "columns", "everything", "cmo", "fusion"])
 def test_a_read_for_a_product_waits_for_nothing(name):
     _, gpu = both(MODELS[name])
     with pytest.MonkeyPatch.context() as patch:
