@@ -155,11 +155,6 @@ class Periphery:
         masked : bool
             Whether to return which inputs and outputs were clipped.
 
-        What is returned lives where `x` lives. For an `x` of the GPU nothing waits for the results:
-        a vector that is not finite gives NaN, of which nobody is told before `check`. Only
-        AVERAGE_ABS_MAX waits, for the largest magnitudes, and laws of read noise are checked for
-        every version of the weights.
-
         Returns
         -------
         y : ndarray of shape (batch, m)
@@ -169,6 +164,13 @@ class Periphery:
             the round that counts.
         masks : ndarray of shape (batch, n + m), or empty
             1 where an input or output was clipped in the round that counts.
+
+        Notes
+        -----
+        What is returned lives where `x` lives. For an `x` of the GPU nothing waits for the results:
+        a vector that is not finite gives NaN, of which nobody is told before `check`. Only
+        AVERAGE_ABS_MAX waits, for the largest magnitudes, and laws of read noise are checked for
+        every version of the weights.
         """
         lost, means, far = None, None, self.backend == "cuda"
         near = not far or not is_device_array(x)

@@ -245,7 +245,7 @@ def test_a_size_must_be_a_positive_integer(size):
 
 @pytest.mark.parametrize(
     ("backend", "text"),
-    [("cuda", 'backend="cuda"'), ("cpuu", "got 'cpuu'"), ("CPU", "got 'CPU'"), (None, "got None")],
+    [("gpu", "of cpu, cuda, python"), ("cpuu", "got 'cpuu'"), ("CPU", "got 'CPU'"), (None, "None")],
 )
 def test_a_backend_that_is_not_there_is_refused(backend, text):
     with pytest.raises(BackendError, match=text):
