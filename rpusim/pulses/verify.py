@@ -11,6 +11,7 @@ import numpy as np
 
 from rpusim.kernels.law import LANES
 from rpusim.kernels.random import normals4
+from rpusim.kernels.team import member, members
 from rpusim.pulses.walk import fields, load, normals_of_block, one_pulse, save, split_tables
 
 __all__ = ["pulse_places", "read_places"]
@@ -19,7 +20,7 @@ __all__ = ["pulse_places", "read_places"]
 def read_places(begin, end, places, seen, goal, errors, std, step, k0, k1):
     """Read devices `begin`..`end` of `places`: ``errors = seen + std * z - goal``."""
     cols = seen.shape[1]
-    for p in range(begin, end):
+    for p in range(begin + member(), end, members()):
         i, j = int(places[p]) // cols, int(places[p]) % cols
         error = seen[i, j] - goal[i, j]
         if std > 0.0:

@@ -21,6 +21,7 @@ import numpy as np
 
 from rpusim.config import nearest
 from rpusim.errors import ConfigError, DataError, RpusimError
+from rpusim.kernels.device_arrays import host
 from rpusim.tiles.arguments import as_rate, as_size, as_vectors
 from rpusim.tiles.gradient_programming import program_by_gradient
 from rpusim.tiles.programming_job import Job, ProgrammingResult, as_positive
@@ -143,7 +144,7 @@ def program(
     options : dict
         The `method`, one of `METHODS`, and its parameters.
     """
-    now, mapping = tile._pulsed().weights, tile._mapping
+    now, mapping = host(tile._pulsed().weights), tile._mapping
     method = options.pop("method", "fixed_inputs")
     if not isinstance(method, str) or method not in METHODS:
         raise ConfigError(

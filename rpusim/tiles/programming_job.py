@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError, warn_caller
+from rpusim.kernels.device_arrays import copied, host
 from rpusim.kernels.random import uniforms
 from rpusim.kernels.streams import Purpose
 from rpusim.tiles.arguments import as_matrix, as_rate
@@ -98,8 +99,8 @@ class Job:
         self.where = f"{type(tile).__name__}.program_weights"
         self._tile, self.box, self._on_iteration = tile, tile._pulsed(), on_iteration
         shape = self.box.shape
-        wanted = self.box.weights.copy() if target is None else as_matrix(target, shape, self.where)
-        reachable = np.clip(wanted, *self.box.weight_range())
+        wanted = copied(self.box.weights) if target is None else as_matrix(target, shape, self.where)
+        reachable = np.clip(wanted, *(host(end) for end in self.box.weight_range()))
         self.goal, self._limited = reachable if limited else wanted, limited
         self._clipped = int((reachable != wanted).sum())
         if w_init is not None:

@@ -27,6 +27,7 @@ import numpy as np
 from rpusim.errors import StateError, warn_caller
 from rpusim.kernels.backend import split
 from rpusim.kernels.bind import kernel
+from rpusim.kernels.device_arrays import place, put
 from rpusim.kernels.streams import Purpose
 from rpusim.pulses.verify import read_places
 from rpusim.tiles.arguments import as_rate, as_size
@@ -150,5 +151,9 @@ def _read(
 ) -> None:
     """Read some devices; `errors` keeps what they differ from the goal by."""
     rows, draw = kernel(read_places, box.backend), box.streams.draw(Purpose.READ)
-    work = PER_READ * places.size
-    split(rows, places.size, work, places, box.weights, goal, errors, std, *draw)
+    work, backend = PER_READ * places.size, box.backend
+    found = place(errors, backend)
+    args = (place(places, backend), box.weights, place(goal, backend), found, std, *draw)
+    split(rows, places.size, work, *args)
+    if found is not errors:
+        put(errors, found)
