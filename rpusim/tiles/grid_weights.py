@@ -10,6 +10,7 @@ import numpy as np
 
 from rpusim.devices.summary import DeviceSummary, summary
 from rpusim.errors import ShapeError, StateError
+from rpusim.kernels.device_arrays import host
 from rpusim.tiles.arguments import as_matrix
 from rpusim.tiles.grid_base import GridBase, silent_tiles
 from rpusim.tiles.programming_job import ProgrammingResult
@@ -197,7 +198,7 @@ class GridWeights(GridBase):
     def device_summary(self) -> DeviceSummary:
         """Return the key figures of the mean device and their spread over the grid's devices."""
         planes = self._of_devices(
-            lambda tile: {name: tile._pulsed().plane(name) for name in tile._pulsed().names}
+            lambda tile: {name: host(tile._pulsed().plane(name)) for name in tile._pulsed().names}
         )
         return summary(self.rpu_config.device, planes)
 

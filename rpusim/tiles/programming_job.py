@@ -99,7 +99,9 @@ class Job:
         self.where = f"{type(tile).__name__}.program_weights"
         self._tile, self.box, self._on_iteration = tile, tile._pulsed(), on_iteration
         shape = self.box.shape
-        wanted = copied(self.box.weights) if target is None else as_matrix(target, shape, self.where)
+        wanted = (
+            copied(self.box.weights) if target is None else as_matrix(target, shape, self.where)
+        )
         reachable = np.clip(wanted, *(host(end) for end in self.box.weight_range()))
         self.goal, self._limited = reachable if limited else wanted, limited
         self._clipped = int((reachable != wanted).sum())

@@ -11,6 +11,7 @@ from rpusim.errors import ConfigError, DataError
 from rpusim.inference import ProgrammedDevices
 from rpusim.inference.noise_models import polynomial
 from rpusim.kernels.backend import get_num_threads, set_num_threads
+from rpusim.kernels.device_arrays import host
 from tests.inference.programmed import ALL, DAY, YEAR, Leaky, columns, devices, model, tile_of
 from tests.naive import programmed as naive
 from tests.naive.tolerance import (
@@ -158,7 +159,7 @@ def test_a_model_of_ones_own_works_in_a_tile(name):
     tile = tile_of(W, OWN[name], compensation=rs.GlobalDriftCompensation())
     tile.drift_weights(100.0)
     held = tile.crossbar.devices
-    expected = held.weights(100.0, step=0)
+    expected = host(held.weights(100.0, step=0))
     np.testing.assert_array_equal(tile.get_weights(False)[0], expected)
     y = tile.forward(np.eye(9), is_test=True)
     np.testing.assert_allclose(y.T, expected * tile.alpha[:, None], rtol=2e-6, atol=1e-7)
@@ -554,10 +555,10 @@ def test_noise_per_call_has_its_closed_form_and_noise_per_drift_stays():
     tile.drift_weights(t)
     y = np.array([tile.forward(x, is_test=True)[0] for _ in range(calls)])
     held = tile.crossbar.devices
-    quiet = held.conductances(t, read=False).astype(float)
-    r = naive.kappa("pcm", t) * naive.read_noise("pcm", held.programmed / 25.0)
+    quiet = host(held.conductances(t, read=False)).astype(float)
+    r = naive.kappa("pcm", t) * naive.read_noise("pcm", host(held.programmed) / 25.0)
     raw = naive.rectified(1.0, r)
-    scale = held.params["scale_ratio"]
+    scale = host(held.params["scale_ratio"])
     mean = quiet * raw[0] / scale
     variance = (quiet / scale) ** 2 * (raw[1] - raw[0] ** 2)
     expected = (mean[0] - mean[1]) @ x[0]

@@ -78,7 +78,7 @@ class Foreign:
 
 
 def test_a_tile_of_this_machine_refuses_them():
-    tile = rs.AnalogTile(5, 6, CONFIGS["noisy"], rng=2)
+    tile = rs.AnalogTile(5, 6, CONFIGS["noisy"], rng=2, backend="cpu")
     with pytest.raises(rs.BackendError, match=r'forward: x is an array of a GPU.*backend="cuda"'):
         tile.forward(place(X, "cuda"))
     with pytest.raises(rs.BackendError, match="update: x"):

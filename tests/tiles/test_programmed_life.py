@@ -5,6 +5,7 @@ import pytest
 
 import rpusim as rs
 from rpusim.errors import ConfigError, DataError, StateError
+from rpusim.kernels.device_arrays import host
 from rpusim.kernels.streams import Purpose
 from rpusim.tiles import TileGrid
 from tests.inference.programmed import DAY, PERFECT, YEAR, tile_of
@@ -446,7 +447,7 @@ def test_an_affine_compensation_takes_a_shift_back():
         programmed = tile.get_weights()[0].astype(float)
         tile.drift_weights(t)
         errors[name] = (tile.get_weights()[0] - programmed).mean()
-        now = tile.crossbar.weights.astype(float)
+        now = host(tile.crossbar.weights).astype(float)
         if name == "affine":
             factor = np.abs(programmed - programmed.mean()).mean() / np.abs(now - now.mean()).mean()
             np.testing.assert_allclose(tile.alpha, factor, rtol=1e-5)
@@ -480,7 +481,7 @@ def test_wires_see_the_programmed_conductances():
     tile.drift_weights(YEAR)
     g = tile.get_conductances().astype(np.float64)
     assert (np.minimum(*g) > 0.0).any()  # both devices of a pair conduct
-    scale = tile.crossbar.devices.params["scale_ratio"]
+    scale = host(tile.crossbar.devices.params["scale_ratio"])
     np.testing.assert_allclose((g[0] - g[1]) / scale, tile.get_weights()[0], rtol=0, atol=1e-6)
     x = np.round(127.0 * X / np.abs(X).max(axis=1, keepdims=True)) / 127.0
     y = tile.forward(x, is_test=True)
@@ -536,10 +537,10 @@ def test_factors_are_ratios_of_what_the_probe_reads(options, value, bias):
         drift_compensation=rs.GlobalDriftCompensation(**options),
     )
     tile.program_weights()
-    before = tile.crossbar.weights.astype(float)
+    before = host(tile.crossbar.weights).astype(float)
     for t in (YEAR, 1.0):
         tile.drift_weights(t)
-        expected = value(before) / value(tile.crossbar.weights.astype(float))
+        expected = value(before) / value(host(tile.crossbar.weights).astype(float))
         np.testing.assert_allclose(tile.alpha, expected, rtol=16 * FLOAT32)
 
 
@@ -548,9 +549,9 @@ def test_random_signs_read_what_their_vectors_give():
     tile.program_weights()
     seed = tile._streams.key(Purpose.PROGRAM)[0]
     x = np.concatenate(list(tile.rpu_config.drift_compensation.probes(IN, seed))).astype(float)
-    before = np.abs(x @ tile.crossbar.weights.T.astype(float)).mean()
+    before = np.abs(x @ host(tile.crossbar.weights).T.astype(float)).mean()
     tile.drift_weights(YEAR)
-    now = np.abs(x @ tile.crossbar.weights.T.astype(float)).mean()
+    now = np.abs(x @ host(tile.crossbar.weights).T.astype(float)).mean()
     np.testing.assert_allclose(tile.alpha, before / now, rtol=16 * FLOAT32)
 
 
@@ -565,9 +566,9 @@ def test_repeats_lessen_what_noise_of_reads_does_to_factors():
         compensation = rs.GlobalDriftCompensation(repeats=repeats)
         tile = tile_of(w, forward=io, compensation=compensation, rng=7)
         tile.program_weights()
-        before = tile.crossbar.weights.astype(float)
+        before = host(tile.crossbar.weights).astype(float)
         tile.drift_weights(YEAR)
-        now = tile.crossbar.weights.astype(float)
+        now = host(tile.crossbar.weights).astype(float)
         noise = s / np.sqrt(repeats)
         sides = [np.abs(v + noise * rng.normal(size=(50, *v.shape))).mean() for v in (before, now)]
         found[repeats] = float(tile.alpha[0]), np.abs(before).mean() / np.abs(now).mean()
@@ -604,9 +605,9 @@ def test_a_compensation_of_ones_own():
 
     tile = made("tile", drift_compensation=Largest())
     tile.program_weights()
-    before = np.abs(tile.crossbar.weights).max(axis=1)
+    before = np.abs(host(tile.crossbar.weights)).max(axis=1)
     tile.drift_weights(YEAR)
-    now = np.abs(tile.crossbar.weights).max(axis=1)
+    now = np.abs(host(tile.crossbar.weights)).max(axis=1)
     np.testing.assert_allclose(tile.alpha, 0.5 * before / now, rtol=4 * FLOAT32)
     assert tile.offset == 0.25
     np.testing.assert_allclose(tile.forward(X), X @ tile.get_weights()[0].T, **CLOSE)
