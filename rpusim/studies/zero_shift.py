@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpusim.errors import ConfigError, StateError
+from rpusim.kernels.device_arrays import host
 from rpusim.pulses import UpdateParameters
 from rpusim.studies.bench import as_count
 from rpusim.studies.result import Result
@@ -122,7 +123,7 @@ def zero_shift(
     if store and not (pair or subtracts):
         raise StateError(f"zero_shift: {type(box.device).__name__} has no reference to store to.")
     _pulse(box, count, None if alternating else np.random.default_rng(rng))
-    estimate = box.persistent.astype(np.float64)
+    estimate = host(box.persistent).astype(np.float64)
     stored = bool(pair or subtracts) if store is None else store
     if stored and pair:
         pair.parts[1].set_weights(box._held().copy())
