@@ -87,7 +87,7 @@ def split(function, count, work, *args):
         The largest of what the calls returned.
     """
     global _pool
-    if work < 2 * WORTH_A_THREAD or function.__class__.__name__ == "Launch":
+    if work < 2 * WORTH_A_THREAD or hasattr(function, "is_launch"):
         return function(0, count, *args)
     threads = min(get_num_threads(), count, int(work / WORTH_A_THREAD))
     if threads <= 1:

@@ -97,6 +97,8 @@ class Launch:
         Bound to its free names.
     """
 
+    is_launch = True  # what it starts is no work for threads of this machine
+
     def __init__(self, function, names):
         self.name = function.__name__
         self._compiled = bind(run_team, "cuda", entry=True, rows=function, team=team, **names)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpusim.arrays import real_array
 from rpusim.errors import ConfigError, DataError, ShapeError
+from rpusim.kernels.device_arrays import is_device_array
 
 __all__ = [
     "as_size",
@@ -59,7 +60,12 @@ def as_flag(value: Any, where: str) -> bool:
 
 
 def as_float32(values: ArrayLike, where: str) -> NDArray[np.float32]:
-    """Return `values` as a float32 array, the same if it is one; refuse what has no real value."""
+    """Return `values` as a float32 array, the same if it is one; refuse what has no real value.
+
+    An array of a GPU stays there: it is for layers whose tiles live there.
+    """
+    if is_device_array(values):
+        return values.astype(np.float32, copy=False)  # type: ignore[union-attr]
     return real_array(values, where).astype(np.float32, copy=False)
 
 
@@ -83,9 +89,12 @@ def check_shape(array: np.ndarray, shape: tuple[int, ...], layer: Any) -> None:
 
 
 def check_errors(d: np.ndarray, shape: tuple[int, ...], layer: Any, learns: bool) -> None:
-    """Check a gradient that devices learn from: also finite, or an update would stop half-way."""
+    """Check a gradient that devices learn from: also finite, or an update would stop half-way.
+
+    A GPU is not asked; an update looks for itself.
+    """
     check_shape(d, shape, layer)
-    if learns and not np.isfinite(d).all():
+    if learns and not is_device_array(d) and not np.isfinite(d).all():
         raise not_finite(d, f"{type(layer).__name__}.backward: grad")
 
 

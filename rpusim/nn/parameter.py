@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rpusim.errors import StateError
+from rpusim.kernels.device_arrays import host
 from rpusim.nn.array_like import ReadsAsArray
 from rpusim.tiles.lazy_pairs import LazyPair, gradient
 
@@ -77,6 +78,7 @@ class Parameter(ReadsAsArray):
 
     def accumulate(self, grad: NDArray[np.float32]) -> None:
         """Add `grad`, of the parameter's shape, to what earlier backward passes left."""
+        grad = host(grad)  # digital parameters live in this machine's memory
         self.grad = grad if self.grad is None else self.grad + grad
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import rpusim as rs
 from rpusim import nn, optim
+from rpusim.kernels.device_arrays import host, place
 
 EXACT = rs.FloatingPointRPUConfig()
 WIDE = {"w_max": 1.0, "w_min": -1.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
@@ -160,3 +161,20 @@ def test_a_gradient_of_kernels_that_is_not_finite_is_refused():
     with pytest.raises(rs.DataError, match=r"AnalogConv1d\.backward: grad must be finite"):
         layer.backward(d, input_grad=False)
     assert not layer.weight.pairs
+
+
+def test_a_layer_learns_from_vectors_that_live_on_a_gpu():
+    rng = np.random.default_rng(4)
+    x, d = (rng.normal(size=(3, n)).astype(np.float32) for n in (6, 5))
+    ends = []
+    for move in (lambda v: v, lambda v: place(v, "cuda")):
+        config = rs.RPUConfig(device=rs.SoftBoundsDevice())
+        layer = nn.AnalogLinear(6, 5, rpu_config=config, rng=1, backend="cuda")
+        opt = optim.AnalogSGD(layer.parameters(), lr=0.1)
+        for _ in range(2):
+            y = layer(move(x))
+            g = layer.backward(move(d))
+            opt.step()
+        ends.append([host(y), host(g), *layer.get_weights()])
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_array_equal(one, other)
