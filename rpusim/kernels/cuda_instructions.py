@@ -28,7 +28,6 @@ def install(simulated, team):
             teams.members: simulated_members,
             teams.meet: simulated_meet,
             teams.largest: simulated_largest,
-            teams.smallest: simulated_smallest,
             teams.total: simulated_total,
             teams.add_at: simulated_add_at,
             teams.set_bits: simulated_set_bits,
@@ -41,7 +40,6 @@ def install(simulated, team):
         teams.members: threads,
         teams.meet: barrier,
         teams.largest: block_largest,
-        teams.smallest: block_smallest,
         teams.total: block_total,
         teams.add_at: atomic_add,
         teams.set_bits: atomic_or,
@@ -82,20 +80,6 @@ def block_largest(v):
     v = room[0]
     for warp in range(1, cuda.blockDim.x // WARP):
         v = max(v, room[warp])
-    cuda.syncthreads()
-    return v
-
-
-def block_smallest(v):
-    room = cuda.shared.array(0, float32)
-    for offset in (16, 8, 4, 2, 1):
-        v = min(v, cuda.shfl_down_sync(ALL, v, offset))
-    if cuda.threadIdx.x % WARP == 0:
-        room[cuda.threadIdx.x // WARP] = v
-    cuda.syncthreads()
-    v = room[0]
-    for warp in range(1, cuda.blockDim.x // WARP):
-        v = min(v, room[warp])
     cuda.syncthreads()
     return v
 
@@ -159,10 +143,6 @@ def simulated_meet():
 
 def simulated_largest(v):
     return max(brought(v))
-
-
-def simulated_smallest(v):
-    return min(brought(v))
 
 
 def simulated_total(v):

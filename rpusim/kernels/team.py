@@ -8,7 +8,7 @@ On the CPU, and in plain Python, that is ``range(0, count, 1)``; `bind` puts the
 instructions in the place of these functions (`rpusim.kernels.cuda`).
 """
 
-__all__ = ["add_at", "largest", "meet", "member", "members", "set_bits", "smallest", "total"]
+__all__ = ["add_at", "largest", "meet", "member", "members", "set_bits", "total"]
 
 
 def member():
@@ -27,11 +27,6 @@ def meet():
 
 def largest(v):
     """Return the largest of the float32 numbers that the members bring."""
-    return v
-
-
-def smallest(v):
-    """Return the smallest of the float32 numbers that the members bring."""
     return v
 
 

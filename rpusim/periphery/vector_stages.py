@@ -11,7 +11,7 @@ import numpy as np
 
 from rpusim.kernels.primitives import bits_float, float_bits
 from rpusim.kernels.product import fma
-from rpusim.kernels.team import largest, meet, member, members, smallest, total
+from rpusim.kernels.team import largest, meet, member, members, total
 from rpusim.periphery.converters import clip, convert, exceeds, lose
 from rpusim.periphery.draws import (
     INPUT_NOISE,
@@ -207,7 +207,7 @@ def convert_vector(row, n, out, part, number, turn, lines, s, k0, k1, masks):
                 a = convert(a, s.out_step, u[r])
             low, high = min(low, a), max(high, a)
             out[i] = a
-    low, high = smallest(low), largest(high)
+    low, high = -largest(-low), largest(high)
     meet()
     over, clipped = False, np.float32(0.0)
     if s.out_bound > 0.0 and max(-low, high) > s.out_bound:
