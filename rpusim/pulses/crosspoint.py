@@ -182,7 +182,7 @@ def pulse_crosspoints(first, last, places, rises, w, planes, model, step, k0, k1
     """Do what `rpusim.pulses.verify.pulse_places` does."""
     for p in range(first, last):
         if member() == 0:
-            i, j = places[p] // w.shape[1], places[p] % w.shape[1]
+            i, j = int(places[p]) // w.shape[1], int(places[p]) % w.shape[1]
             own, tables = take(planes, model, i, j), split_tables(model)
             z0, z1, z2, z3 = normals_of_block(i, j, step, 0, k0, k1, False)
             v, own = pulse_once(w[i, j], rises[p], own, tables, z0, z1, z2, z3)

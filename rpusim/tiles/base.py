@@ -89,10 +89,10 @@ class Tile:
         return self._streams.seed
 
     def __repr__(self) -> str:
-        name, seed = type(self).__name__, self.seed
+        where = "" if self.backend == "cpu" else f", backend={self.backend!r}"
         return (
-            f"{name}({self.out_size}, {self.in_size}, {self.rpu_config!r}, "
-            f"bias={self.has_bias}, rng={seed})"
+            f"{type(self).__name__}({self.out_size}, {self.in_size}, {self.rpu_config!r}, "
+            f"bias={self.has_bias}, rng={self.seed}{where})"
         )
 
     # ---------------------------------------------------------------- weights

@@ -156,7 +156,8 @@ class GridBase:
 
     def __repr__(self) -> str:
         sizes = f"{self.out_size}, {self.in_size}, {self.rpu_config!r}"
-        return f"{type(self).__name__}({sizes}, bias={self.has_bias}, rng={self.seed})"
+        where = "" if self.backend == "cpu" else f", backend={self.backend!r}"
+        return f"{type(self).__name__}({sizes}, bias={self.has_bias}, rng={self.seed}{where})"
 
     # ---------------------------------------------------------------- digital parameters
 
