@@ -139,3 +139,17 @@ def test_a_state_moves_between_backends(tmp_path):
     rs.save(tmp_path / "tile.npz", there)
     rs.load(tmp_path / "tile.npz", into=here)
     np.testing.assert_array_equal(here.forward(X), there.forward(X))
+
+
+@pytest.mark.filterwarnings("ignore::rpusim.errors.ClippedWeightsWarning")
+@pytest.mark.parametrize("method", ["fixed_inputs", "gradient", "write_verify"])
+def test_weights_are_programmed_by_pulses_as_on_the_cpu(method):
+    config = rs.RPUConfig(device=rs.SoftBoundsDevice(), forward=rs.IOParameters(is_perfect=True))
+    results = []
+    for backend in ("cpu", "cuda"):
+        tile = rs.AnalogTile(2, 3, config, rng=1, backend=backend)
+        results.append(tile.program_weights(np.full((2, 3), 0.2), method=method, tolerance=0.1))
+        assert results[-1].success
+        results.append(tile.program_weights(method=method, tolerance=0.1))  # what it has
+    for mine, theirs in zip(results[:2], results[2:], strict=True):
+        np.testing.assert_allclose(mine.history, theirs.history, rtol=1e-4, atol=1e-6)
