@@ -70,7 +70,7 @@ def clip_limit(w: np.ndarray, settings: WeightClipParameter) -> Any:
     if kind is WeightClipType.AVERAGE_CHANNEL_MAX:
         limit = largest.mean()
     else:
-        spread = np.std(w, ddof=1, dtype=np.float64) if w.size > 1 else 0.0 * largest[0]
+        spread = _spread(w) if w.size > 1 else 0.0 * largest[0]
         limit = settings.sigma * np.where(spread > FLOAT32.eps * largest.max(), spread, 0.0)
     limit = np.where(limit > 0.0, limit, np.inf)
     if fixed > 0.0:
@@ -78,6 +78,13 @@ def clip_limit(w: np.ndarray, settings: WeightClipParameter) -> Any:
     if is_device_array(limit):
         return limit.astype(np.float32)
     return None if np.isinf(limit) else float(limit)
+
+
+def _spread(w):
+    """Return the standard deviation in double precision."""
+    if is_device_array(w):  # CuPy rounds the mean to the precision of what it is given
+        return w.astype(np.float64).std(ddof=1)
+    return np.std(w, ddof=1, dtype=np.float64)
 
 
 def remapped(

@@ -201,7 +201,9 @@ class Periphery:
             self.check(report, where)
         elif near and self.passage.wire > 0.0:
             self._warn(report, where)
-        if lost is not None:
+        if lost is not None and is_device_array(lost):  # an index of booleans would wait
+            y = np.where(lost[:, None], np.float32(np.nan), y)
+        elif lost is not None:
             y[lost] = np.float32(np.nan)
         return y, report, masks
 

@@ -1,5 +1,7 @@
 """The CUDA target: launches in Numba's simulator, arrays that do not mix, code for a GPU."""
 
+import copy
+import operator
 import os
 import subprocess
 import sys
@@ -75,6 +77,52 @@ def test_arrays_of_the_two_memories_do_not_mix():
     ):
         with pytest.raises(TypeError):
             mix()
+
+
+def test_the_stand_in_offers_no_more_than_cupy():
+    there = place(np.arange(6.0).reshape(2, 3), "cuda")
+    for refused in (
+        lambda: np.add(there, 1.0, where=there > 2.0),
+        lambda: np.modf(there, out=(there, there)),
+        lambda: np.spacing(there),
+        lambda: np.max(there, initial=0.0),
+        lambda: np.clip(there, min=0.0, max=1.0),
+        lambda: np.percentile(there, 50.0),
+        lambda: np.linalg.norm(there),
+        lambda: there.sum(where=there > 2.0),
+        lambda: there.astype(np.float32, casting="safe"),
+        lambda: np.std(there, dtype=np.float64),  # of a mean in the dtype of the array
+        lambda: there[there > 2.0],  # waits
+        lambda: there.__setitem__(np.ones(2, bool), 0.0),
+        lambda: there.item(0),
+        lambda: operator.index(there.astype(np.int64).sum()),
+        lambda: np.zeros(there.astype(np.int64)[0, 0]),
+    ):
+        with pytest.raises(TypeError):
+            refused()
+    with pytest.raises(ValueError, match="fill"):
+        there[0] = [1.0, 2.0, 3.0]
+    with pytest.raises(ValueError, match="dtype"):
+        place(np.array(["a"]), "cuda")
+    assert not hasattr(there.flags, "writeable")
+
+
+def test_arrays_of_the_stand_in_lie_and_last_as_those_of_cupy():
+    there = place(np.arange(6.0).reshape(2, 3), "cuda")
+    element, first = there[1, 2], next(iter(there[0]))
+    there[...] = 7.0
+    assert float(element) == float(first) == 7.0  # views, not numbers
+    assert is_device_array(np.count_nonzero(there))
+    assert is_device_array(np.array_equal(there, there))
+    assert not there.T.flags.c_contiguous
+    assert (there.T + 1.0).flags.c_contiguous
+    assert place(np.asfortranarray(np.ones((2, 3))), "cuda").flags.f_contiguous
+    assert place(np.ones((4, 3, 2)).transpose(0, 2, 1), "cuda").flags.c_contiguous
+    assert there.T.__cuda_array_interface__["strides"] == (8, 24)
+    assert there[:0].__cuda_array_interface__["data"][0] == 0
+    other = copy.copy(there)
+    other[...] = 0.0
+    assert float(there.sum()) == 42.0
 
 
 def test_arrays_go_there_and_back():
