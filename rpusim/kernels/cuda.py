@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import sys
+import warnings
 from types import SimpleNamespace
 from unittest import mock
 
@@ -29,6 +30,8 @@ __all__ = ["Launch", "arrays", "check", "ptx", "ptx_of_launch", "simulated"]
 #: adds in the order of the CPU
 TEAM = 128
 SIMULATED_TEAM = 1
+#: numbers of teams for which a launch is kept ready
+SIZES = 256
 
 INSTALL = 'pip install "rpusim[cuda]"'
 
@@ -102,6 +105,7 @@ class Launch:
     def __init__(self, function, names):
         self.name = function.__name__
         self._compiled = bind(run_team, "cuda", entry=True, rows=function, team=team, **names)
+        self._ready = {}
 
     def __call__(self, first, last, *args):
         """Run rows `first`..`last`, each by a team; return 0 at once."""
@@ -111,9 +115,22 @@ class Launch:
                 with np.errstate(all="ignore"), taking_turns():
                     cuda.jit(self._compiled)[last - first, SIMULATED_TEAM](first, last, inner)
             else:
-                stream = _stream(arrays.cuda.get_current_stream().ptr)
-                self._compiled[last - first, TEAM, stream, ROOM](first, last, inner)
+                stream = arrays.cuda.get_current_stream().ptr
+                self._configured(last - first, stream)(first, last, inner)
         return 0
+
+    def _configured(self, teams, stream):
+        """Return the kernel for a number of teams and a stream, kept: making it takes a while."""
+        ready = self._ready.get((teams, stream))
+        if ready is None:
+            if len(self._ready) >= SIZES:
+                self._ready.clear()
+            with warnings.catch_warnings():
+                # numba.cuda warns of few teams: a small layer has no more
+                warnings.simplefilter("ignore")
+                ready = self._compiled[teams, TEAM, _stream(stream), ROOM]
+            self._ready[teams, stream] = ready
+        return ready
 
 
 @contextlib.contextmanager

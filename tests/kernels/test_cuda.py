@@ -5,6 +5,7 @@ import operator
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,25 @@ def test_arrays_of_the_stand_in_lie_and_last_as_those_of_cupy():
     other = copy.copy(there)
     other[...] = 0.0
     assert float(there.sum()) == 42.0
+
+
+def test_a_launch_is_made_ready_once_and_without_a_warning(monkeypatch):
+    made = []
+
+    class Compiled:
+        def __getitem__(self, configuration):
+            warnings.warn("few teams", UserWarning, stacklevel=1)
+            made.append(configuration)
+            return len(made)
+
+    launch = cuda.Launch(summarise, {})
+    monkeypatch.setattr(launch, "_compiled", Compiled())
+    monkeypatch.setattr(cuda, "_stream", lambda pointer: f"stream {pointer}")
+    monkeypatch.setattr(cuda, "SIZES", 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [launch._configured(teams, 0) for teams in (5, 5, 6, 7, 7)] == [1, 1, 2, 3, 3]
+    assert made[0] == (5, cuda.TEAM, "stream 0", cuda.ROOM)
 
 
 def test_arrays_go_there_and_back():
