@@ -40,19 +40,22 @@ def compile_instead(launch, first, last, *args):
     return 0
 
 
-def exercise(config, **options):
+def exercise(config, kind=rs.AnalogTile):
     """Let a tile do what it can."""
     rng = np.random.default_rng(0)
     x, d = rng.normal(size=(3, 6)).astype("f4"), rng.normal(size=(3, 5)).astype("f4")
-    tile = rs.AnalogTile(5, 6, config, rng=1, backend="cuda", **options)
-    for call in (
+    tile = kind(5, 6, config, rng=1, backend="cuda")
+    calls = [
         lambda: tile.update(x, d, 0.1),
         lambda: tile.forward(x),
         lambda: tile.backward(d),
         lambda: tile.post_update_step(),
         lambda: tile.reset_columns(),
-        lambda: tile.drift_weights(2.0),
-    ):
+    ]
+    if kind is rs.InferenceTile:
+        calls.append(lambda: tile.program_weights())
+    calls += [lambda: tile.drift_weights(2.0), lambda: tile.forward(x, is_test=True)]
+    for call in calls:
         try:
             call()
         except rs.RpusimError as error:  # of meaningless numbers
@@ -88,6 +91,24 @@ def main():
     constant = rs.ConstantStepDevice()
     for kind in rs.PulseType:
         exercise(rs.RPUConfig(device=constant, update=rs.UpdateParameters(pulse_type=kind)))
+    for io in (
+        rs.IOParameters(ir_drop=0.1, v_offset_std=0.1, r_series=0.01, out_nonlinearity=0.1),
+        rs.IOParameters(w_noise=0.1, w_noise_type="PCM_READ"),
+        rs.IOParametersIRDropT(),
+    ):
+        exercise(rs.RPUConfig(forward=io))
+    for model in (
+        rs.PCMLikeNoiseModel(),
+        rs.StateIndependentNoiseModel(),
+        rs.ReRamWan2022NoiseModel(interpolate=True),
+        rs.ReRamCMONoiseModel(),
+    ):
+        exercise(rs.InferenceRPUConfig(noise_model=model), rs.InferenceTile)
+    for modifier in rs.WeightModifierType:
+        options = dict(type=modifier.name, std_dev=0.1)
+        if modifier.name == "DROP_CONNECT":
+            options["pdrop"] = 0.1
+        exercise(rs.InferenceRPUConfig(modifier=options), rs.InferenceTile)
     failed = sum(value == "failed" for value in seen.values())
     print(f"{len(seen)} kernels, {failed} failed")
     return failed
