@@ -91,12 +91,25 @@ class _AnalogConv(AnalogLinear):
             found.append(as_maps(rows, (part.stop - part.start, self.out_channels, *places)))
             kept.append([part, self.tile.last_forward])
         y = found[0] if len(found) == 1 else np.concatenate(found)
-        if self.training:
+        if self.keeps:
             if len(kept) > 1:  # patches take more than is worth keeping
                 for entry in kept:
                     entry[1] = entry[1].without_inputs()
             self.keep((images, batched, y.shape, kept))
         return y if batched else y[0]
+
+    def without_inputs(self, kept: Any) -> Any:
+        """Return what a forward kept without images and patches, which are made again."""
+        _, batched, shape, parts = kept
+        return None, batched, shape, [[part, context.without_inputs()] for part, context in parts]
+
+    def with_inputs(self, kept: Any, x: NDArray[np.float32]) -> Any:
+        """Return what `without_inputs` returned, with the images of that forward."""
+        _, batched, shape, parts = kept
+        images = x if batched else x[None]
+        if len(parts) == 1:
+            parts = [[part, self._refilled(images[part], context)] for part, context in parts]
+        return images, batched, shape, parts
 
     def backward(self, grad: ArrayLike, input_grad: bool = True) -> NDArray[np.float32] | None:
         """Record patches with d, and gradients of digital parameters; return that of x."""

@@ -213,9 +213,19 @@ class AnalogLinear(Module):
         if self.training and self.tile.is_programmed and self.weight.requires_grad:
             self.tile.restore()
         y = self.tile.forward(x, is_test=not self.training)
-        if self.training:
+        if self.keeps:
             self.keep((y.shape, self.tile.last_forward))
         return y
+
+    def without_inputs(self, kept: Any) -> Any:
+        """Return what a forward kept without its inputs, for who stores these himself."""
+        shape, context = kept
+        return shape, context.without_inputs()
+
+    def with_inputs(self, kept: Any, x: NDArray[np.float32]) -> Any:
+        """Return what `without_inputs` returned, with the inputs of that forward."""
+        shape, context = kept
+        return shape, context.with_inputs(x.reshape(-1, self.in_features))
 
     def backward(self, grad: ArrayLike, input_grad: bool = True) -> NDArray[np.float32] | None:
         """Record (x, d) and gradients of digital parameters; return that of x, if wanted."""

@@ -36,6 +36,8 @@ class Module:
     """
 
     training = True
+    #: Whether evaluation, too, keeps what a backward needs; for what goes back through it.
+    keeps_in_evaluation = False
     _kept: list[Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -78,9 +80,14 @@ class Module:
         """Return ``forward(x)``."""
         return self.forward(x)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether a forward keeps what its backward needs."""
+        return self.training or self.keeps_in_evaluation
+
     def keep(self, value: Any) -> None:
         """Push what the backward of this call will need; in evaluation mode do nothing."""
-        if self.training:
+        if self.keeps:
             if len(self._kept) >= MOST_KEPT:
                 raise StateError(
                     f"{type(self).__name__}.forward: {MOST_KEPT} calls in training mode wait for "

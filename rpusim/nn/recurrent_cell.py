@@ -141,7 +141,7 @@ class Cell(Module):
         for part in self.inputs(x):
             state, kept = self.advance(part, state)
             outputs.append(state[0])
-            if self.training:
+            if self.keeps:
                 record.append(kept)
         return np.stack(outputs), state, record
 
