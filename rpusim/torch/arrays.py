@@ -1,0 +1,83 @@
+"""The one place where tensors become arrays and arrays tensors.
+
+On the CPU, float32 is shared: array and tensor are the same memory. Everything else is converted.
+A backend that computes elsewhere would exchange memory here, by DLPack.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from rpusim.errors import BackendError, DataError
+
+__all__ = ["array_of", "check_device", "is_only_a_shape", "tensor_of"]
+
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def array_of(x: torch.Tensor, where: str, may_move: bool = False) -> np.ndarray:
+    """Return a tensor as a float32 array, of the same memory if it is float32 on the CPU.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of floating-point numbers, on the CPU.
+    where : str
+        Named in errors.
+    may_move : bool
+        Whether a tensor that is elsewhere is copied to the CPU, instead of being refused.
+    """
+    x = x.detach()
+    if x.dtype not in FLOATS:
+        raise DataError(
+            f"{where} must be a tensor of floating-point numbers, got {x.dtype}; convert it, as by "
+            "x.float()."
+        )
+    if x.device.type != "cpu":
+        check_device(x.device, where, may_move)
+        x = x.cpu()
+    return (x if x.dtype == torch.float32 else x.to(torch.float32)).numpy()
+
+
+def tensor_of(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    """Return an array as a tensor of the type and device of another, of the same memory if it can.
+
+    Parameters
+    ----------
+    array : ndarray
+        float32; the tensor shares its memory.
+    like : Tensor
+        The other.
+    """
+    made = torch.from_numpy(np.ascontiguousarray(array))
+    if like.dtype == torch.float32 and like.device.type == "cpu":
+        return made
+    return made.to(like.device, like.dtype)
+
+
+def check_device(device: torch.device, where: str, may_move: bool) -> None:
+    """Raise `BackendError` if a tensor is where tiles do not compute, and may not be moved.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where it is.
+    where : str
+        Named in errors.
+    may_move : bool
+        Whether it may be copied to the CPU.
+    """
+    if device.type == "meta" or (device.type != "cpu" and not may_move):
+        raise BackendError(
+            f"{where} must be on the CPU, where tiles compute, got {device}. Leave it there, or "
+            "make the layer with allow_transfer=True, which copies to the CPU and back at every "
+            "call."
+        )
+
+
+def is_only_a_shape(x: Any) -> bool:
+    """Return whether a tensor has a shape and no numbers, as in tracing and on the meta device."""
+    return x.is_meta or type(x).__name__ == "FakeTensor"
