@@ -11,21 +11,21 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-__all__ = ["TileCall", "will_be_accumulated"]
+__all__ = ["TileCall", "accumulator", "will_be_accumulated"]
 
 
 class TileCall(torch.autograd.Function):
     """Runs a layer, and goes back through it.
 
     ``apply(layer, count, *tensors)`` takes `count` inputs and the layer's parameters. The layer
-    defines ``run(inputs)``, which returns outputs and what was kept, and ``go_back(kept, inputs,
+    defines ``run(inputs, keep)``, which returns outputs and what was kept, and ``go_back(kept, inputs,
     grads, needed)``, which returns the gradients of all tensors and is called once per backward.
     """
 
     @staticmethod
     def forward(ctx: Any, layer: Any, count: int, *tensors: torch.Tensor) -> Any:
         """Return the outputs of a layer."""
-        outputs, ctx.kept = layer.run(tensors[:count])
+        outputs, ctx.kept = layer.run(tensors[:count], True)
         ctx.layer = layer
         ctx.save_for_backward(*tensors[:count])
         return outputs
@@ -39,21 +39,26 @@ class TileCall(torch.autograd.Function):
         return None, None, *found
 
 
-def will_be_accumulated(parameter: torch.Tensor) -> bool:
-    """Return whether the backward that runs now is to add to the gradient of a parameter.
+def accumulator(parameter: torch.Tensor) -> Any:
+    """Return the node of torch's graph that adds to the gradient of a leaf, None if unknown."""
+    edge = getattr(torch.autograd.graph, "get_gradient_edge", None)
+    return None if edge is None or not parameter.requires_grad else edge(parameter).node
+
+
+def will_be_accumulated(node: Any) -> bool:
+    """Return whether the backward that runs now is to add to the gradient of a leaf.
 
     It is not if only other gradients were asked for, as by ``torch.autograd.grad(loss, x)``.
 
     Parameters
     ----------
-    parameter : Tensor
-        A leaf that requires a gradient.
+    node : object
+        What `accumulator` returned when the leaf was used.
     """
     asked = getattr(torch._C, "_will_engine_execute_node", None)
-    edge = getattr(torch.autograd.graph, "get_gradient_edge", None)
-    if asked is None or edge is None:  # older versions of torch cannot tell
+    if asked is None or node is None:  # older versions of torch cannot tell
         return True
     try:
-        return bool(asked(edge(parameter).node))
-    except RuntimeError:  # torch.autograd.grad(loss, parameter): it returns, and adds to nothing
+        return bool(asked(node))
+    except RuntimeError:  # torch.autograd.grad(loss, leaf): it returns, and adds to nothing
         return False

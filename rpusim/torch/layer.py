@@ -11,7 +11,7 @@ import torch
 from rpusim.errors import DataError, StateError
 from rpusim.tiles.lazy_pairs import LazyPair, gradient
 from rpusim.torch.arrays import array_of, is_only_a_shape, tensor_of
-from rpusim.torch.calls import TileCall, will_be_accumulated
+from rpusim.torch.calls import TileCall, accumulator, will_be_accumulated
 from rpusim.torch.tile_module import TileModule
 
 __all__ = ["TileLayer", "check_tensor", "needs_grad"]
@@ -39,7 +39,7 @@ class TileLayer(TileModule):
         parameters = self.tensors()
         if needs_grad((x, *parameters)):
             return TileCall.apply(self, 1, x, *parameters)
-        return self.run((x,))[0]
+        return self.run((x,), False)[0]
 
     #: What a tile does is not for a compiler, whose graph breaks here.
     _outside = torch.compiler.disable(_call)
@@ -54,7 +54,7 @@ class TileLayer(TileModule):
 
     # ---------------------------------------------------------------- there and back
 
-    def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, Any]:
+    def run(self, inputs: tuple[torch.Tensor, ...], keep: bool) -> tuple[torch.Tensor, Any]:
         """Return the output for one input, and what a backward needs: see `TileCall`."""
         x, core = inputs[0], self.core
         array = array_of(x, f"{type(self).__name__}.forward: x", self.allow_transfer)
@@ -62,7 +62,8 @@ class TileLayer(TileModule):
             self.prepare()
             core.training = self.training
             y = core.forward(array)
-            kept = core.without_inputs(core.recall())
+            kept = core.recall()
+            kept = (core.without_inputs(kept), self.node()) if keep else None
             self._shared.pull(self._parameters)
         return tensor_of(y, x), kept
 
@@ -75,10 +76,11 @@ class TileLayer(TileModule):
         d = array_of(grads[0], f"{where}grad", self.allow_transfer)
         if needed[1] and not self.learns_in_digital:
             array, d = array.copy(), d.copy()  # they wait for the step; torch's memory may change
+        own, node = kept
         with self._lock:
-            waiting, done = self.begin_back(needed[1:]), False
+            waiting, done = self.begin_back(needed[1:], node), False
             try:
-                self.core.keep(self.core.with_inputs(kept, array))
+                self.core.keep(self.core.with_inputs(own, array))
                 dx = self.core.backward(d, input_grad=needed[0])
                 done = True
             finally:
@@ -93,13 +95,21 @@ class TileLayer(TileModule):
         self._push()
         self.core.weight.requires_grad = learns
 
-    def begin_back(self, needed: Sequence[bool]) -> list[Any]:
+    def node(self) -> Any:
+        """Return the node that tells a backward whether pulses are to learn; None in digital."""
+        if self.learns_in_digital:
+            return None
+        return accumulator(self._parameters["weight"])  # type: ignore[arg-type]
+
+    def begin_back(self, needed: Sequence[bool], node: Any) -> list[Any]:
         """Tell the core which gradients are wanted; return what waits for the step already.
 
         Parameters
         ----------
         needed : sequence of bool
             Which parameters, in their order, need a gradient.
+        node : object
+            What `node` returned at the forward.
         """
         core, mirror = self.core, self._mirror
         wanted = dict(zip(self._names, needed, strict=True))
@@ -107,7 +117,7 @@ class TileLayer(TileModule):
             any([wanted[name] for name in mirror.names]) if mirror.digital else wanted["weight"]
         )
         if learns and not mirror.digital:
-            learns = will_be_accumulated(self._parameters["weight"])  # type: ignore[arg-type]
+            learns = will_be_accumulated(node)
         core.weight.requires_grad = learns
         for name in self._shared.names:
             getattr(core, name).requires_grad = wanted[name]

@@ -36,18 +36,16 @@ def save(layer: Any, destination: dict[str, torch.Tensor], prefix: str) -> None:
     prefix : str
         The layer's name and a dot, or nothing.
     """
-    tile, types = layer.tile, {}
+    tile = layer.core.tile
     for name, array in tile.state_dict().items():
-        if str(array.dtype) in SAME_BITS:
-            types[name] = str(array.dtype)
-            array = array.view(SAME_BITS[str(array.dtype)])
+        array = array.view(SAME_BITS.get(str(array.dtype), array.dtype))
         destination[f"{prefix}{TILE}{name}"] = torch.from_numpy(np.array(array))
     if _learns_scales(tile):  # beside the scales stands the weight before them
         w = tile.step_gradient(tile.trained_weights()) if layer.learns_in_digital else None
         whole = tile.get_weights()[0] if w is None else w[:, : tile.in_size]
         shown = torch.from_numpy(np.array(whole).reshape(layer.core.weight.shape))
         destination[f"{prefix}weight"] = shown
-    meta: dict[str, Any] = {"format": "rpusim.torch", "version": VERSION, "types": types}
+    meta: dict[str, Any] = {"format": "rpusim.torch", "version": VERSION}
     meta["config"] = tile.rpu_config.to_dict()
     if hasattr(tile, "changed_configs"):
         meta["configs"] = {n: config.to_dict() for n, config in tile.changed_configs().items()}
@@ -88,7 +86,7 @@ def load(
         unexpected += [prefix + name for name in own if name not in known]
     try:
         if state:
-            _load_tile(layer.tile, state, own.get(META))
+            _load_tile(layer.core.tile, state, own.get(META))
             if strict:
                 missing += [prefix + name for name in (*sorted(names), META) if name not in own]
         elif "weight" in own:
@@ -109,9 +107,9 @@ def _load_digital(layer: Any, own: Mapping[str, torch.Tensor]) -> None:
 def _load_tile(tile: Any, state: dict[str, np.ndarray], text: torch.Tensor | None) -> None:
     """Have a tile continue from a state, with the input ranges that it had."""
     meta = {} if text is None else json.loads(bytes(text.numpy()).decode())
-    for name, kind in meta.get("types", {}).items():
-        if name in state:
-            state[name] = state[name].view(kind)
+    for name, array in tile.state_dict().items():
+        if name in state and str(state[name].dtype) == SAME_BITS.get(str(array.dtype)):
+            state[name] = state[name].view(array.dtype)
     if "config" in meta:
         config = type(tile.rpu_config).from_dict(meta["config"])
         kinds = [type(getattr(c, "device", c)).__name__ for c in (config, tile.rpu_config)]

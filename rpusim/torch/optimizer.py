@@ -99,7 +99,7 @@ class AnalogOptimizer(torch.optim.Optimizer):
 
     def _update(self, layer: TileModule, group: dict[str, Any], scales: Any) -> None:
         """Let pulses act, with the scales and ranges that the recorded errors belong to."""
-        rate, tile, weight = float(group["lr"]), layer.tile, layer.core.weight
+        rate, tile, weight = float(group["lr"]), layer.core.tile, layer.core.weight
         pairs = weight.take_pairs()
         if not pairs or rate == 0.0 or not layer._parameters["weight"].requires_grad:  # type: ignore[union-attr]
             return
@@ -260,7 +260,7 @@ def _scales(layer: TileModule) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the arrays of scales and ranges of a pulsed tile, each with a copy of its values."""
     if layer.learns_in_digital:
         return []
-    arrays = layer.tile.digital_parameters()
+    arrays = layer.core.tile.digital_parameters()
     return [(array, array.copy()) for name, array in arrays.items() if name != "bias"]
 
 

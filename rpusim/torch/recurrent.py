@@ -60,7 +60,7 @@ class _Recurrent(torch.nn.Module):
         if needs_grad((x, *given, *parameters)):
             flat = TileCall.apply(call, 1 + len(given), x, *given, *parameters)
         else:
-            flat = call.run((x, *given))[0]
+            flat = call.run((x, *given), False)[0]
         return flat[0], _like(call.final, iter(flat[1:]))
 
     _outside = torch.compiler.disable(_walk)
@@ -95,7 +95,9 @@ class _Walk:
         self.modules = [module for _, module in owner.core.named_modules()]
         self.final: Any = None
 
-    def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[tuple[torch.Tensor, ...], Any]:
+    def run(
+        self, inputs: tuple[torch.Tensor, ...], keep: bool
+    ) -> tuple[tuple[torch.Tensor, ...], Any]:
         """Return output and final states, flat, and what the cells kept."""
         arrays = self._arrays(inputs, "forward: x")
         with self._locks():
@@ -109,19 +111,20 @@ class _Walk:
                 kept = take_out(self.modules)
             for leaf in self.leaves:
                 leaf._shared.pull(leaf._parameters)
+            nodes = [leaf.node() for leaf in self.leaves] if keep else []
         self.final = final
-        return tuple(tensor_of(a, inputs[0]) for a in (y, *_flat(final))), kept
+        return tuple(tensor_of(a, inputs[0]) for a in (y, *_flat(final))), (kept, nodes)
 
     def go_back(
         self, kept: Any, inputs: Any, grads: Any, needed: tuple[bool, ...]
     ) -> list[torch.Tensor | None]:
         """Return the gradients of inputs and parameters."""
         d = self._arrays(grads, "backward: grad")
-        each, first = [], len(inputs)
+        each, first, (kept, nodes) = [], len(inputs), kept
         with self._locks():
-            for leaf in self.leaves:
+            for leaf, node in zip(self.leaves, nodes, strict=True):
                 last = first + len(leaf.tensors())
-                each.append((leaf, leaf.begin_back(needed[first:last])))
+                each.append((leaf, leaf.begin_back(needed[first:last], node)))
                 first = last
             put_back(self.modules, kept)
             done = False

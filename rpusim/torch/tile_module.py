@@ -89,7 +89,9 @@ class TileModule(torch.nn.Module):
 
     @property
     def tile(self) -> Any:
-        """The tile, or grid of tiles, that computes."""
+        """The tile, or grid of tiles, that computes, as it is now."""
+        with self._lock:
+            self._push(True)
         return self.core.tile
 
     def get_weights(self, **options: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
