@@ -18,8 +18,9 @@ class TileCall(torch.autograd.Function):
     """Runs a layer, and goes back through it.
 
     ``apply(layer, count, *tensors)`` takes `count` inputs and the layer's parameters. The layer
-    defines ``run(inputs, keep)``, which returns outputs and what was kept, and ``go_back(kept, inputs,
-    grads, needed)``, which returns the gradients of all tensors and is called once per backward.
+    defines ``run(inputs, keep)``, which returns outputs and what was kept, and ``go_back(kept,
+    inputs, grads, needed)``, which returns the gradients of all tensors and is called once per
+    backward.
     """
 
     @staticmethod

@@ -54,13 +54,19 @@ class SharedParameters:
         for name in self.names:
             array, address = self._known[name]
             if tensors[name].data_ptr() != address:
-                with torch.no_grad():
-                    tensors[name].copy_(torch.from_numpy(array))
+                self._follow(tensors[name], torch.from_numpy(array))
 
     def _bind(self, name: str, array: np.ndarray, tensor: torch.Tensor) -> None:
         own = torch.from_numpy(array)
         if tensor.dtype == torch.float32 and tensor.device.type == "cpu":
             tensor.data = own
-        elif not torch.equal(tensor.detach().to("cpu", torch.float32), own):
-            tensor.data.copy_(own)
+        else:
+            self._follow(tensor, own)
         self._known[name] = array, own.data_ptr()
+
+    @staticmethod
+    def _follow(tensor: torch.Tensor, own: torch.Tensor) -> None:
+        """Copy an array to a tensor of another type, unless it is its value rounded."""
+        if not torch.equal(tensor.detach().to("cpu", torch.float32), own):
+            with torch.no_grad():
+                tensor.copy_(own)
