@@ -89,7 +89,7 @@ class TileLayer(TileModule):
 
     def prepare(self) -> None:
         """Let the tile follow its tensors before a forward."""
-        learns = self._parameters["weight"].requires_grad  # type: ignore[union-attr]
+        learns = self.anchor.requires_grad
         if learns and self.training and not self.learns_in_digital:
             self._check_alone()
         self._push()
@@ -99,7 +99,7 @@ class TileLayer(TileModule):
         """Return the node that tells a backward whether pulses are to learn; None in digital."""
         if self.learns_in_digital:
             return None
-        return accumulator(self._parameters["weight"])  # type: ignore[arg-type]
+        return accumulator(self.anchor)
 
     def begin_back(self, needed: Sequence[bool], node: Any) -> list[Any]:
         """Tell the core which gradients are wanted; return what waits for the step already.
@@ -180,15 +180,16 @@ class TileLayer(TileModule):
 
     def _exact_parameters(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return weight, with learned scales, and bias."""
-        w, scaling = self.weight, self._parameters.get("out_scaling")
+        w: Any = self.weight
+        scaling = self._parameters.get("out_scaling")
         if scaling is not None:
             w = w * scaling.reshape(-1, *[1] * (w.ndim - 1))
         return w, self._parameters["bias"]
 
     def _is_exact(self) -> bool:
         """Whether the tile is ideal, and the layer in double precision: `double()`."""
-        mirror, weight = self._mirror, self._parameters["weight"]
-        if weight is None or weight.dtype != torch.float64 or not mirror.digital:
+        mirror, weight = self._mirror, self.anchor
+        if weight.dtype != torch.float64 or not mirror.digital:
             return False
         config = self.core.tile.rpu_config
         if not hasattr(config, "forward"):

@@ -101,7 +101,7 @@ class AnalogOptimizer(torch.optim.Optimizer):
         """Let pulses act, with the scales and ranges that the recorded errors belong to."""
         rate, tile, weight = float(group["lr"]), layer.core.tile, layer.core.weight
         pairs = weight.take_pairs()
-        if not pairs or rate == 0.0 or not layer._parameters["weight"].requires_grad:  # type: ignore[union-attr]
+        if not pairs or rate == 0.0 or not layer.anchor.requires_grad:
             return
         if group.get("maximize", False):
             pairs = [rescaled(pair, -1.0) for pair in pairs]

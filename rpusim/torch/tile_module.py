@@ -29,7 +29,7 @@ LAYERS: weakref.WeakValueDictionary[int, TileModule] = weakref.WeakValueDictiona
 def layer_of(parameter: torch.Tensor) -> TileModule | None:
     """Return the layer whose weight a parameter is, if there is one."""
     layer = LAYERS.get(id(parameter))
-    return layer if layer is not None and layer._parameters["weight"] is parameter else None
+    return layer if layer is not None and layer.anchor is parameter else None
 
 
 def torch_seed(rng: Any) -> Any:
@@ -78,9 +78,14 @@ class TileModule(torch.nn.Module):
     def _set_up(self) -> None:
         """Make what no copy and no file takes along."""
         self._lock = threading.RLock()
-        LAYERS[id(self._parameters["weight"])] = self
+        LAYERS[id(self.anchor)] = self
 
     # ---------------------------------------------------------------- weights
+
+    @property
+    def anchor(self) -> Any:
+        """The parameter `weight` as it is, without a look at the tile."""
+        return self._parameters["weight"]
 
     @property
     def learns_in_digital(self) -> bool:
@@ -134,7 +139,7 @@ class TileModule(torch.nn.Module):
         """
         with self._lock:
             self._push(True)
-            if self._parameters["weight"].requires_grad:
+            if self.anchor.requires_grad:
                 self.core.tile.project_digital_parameters()
                 self.core.tile.post_update_step()
             self._pull()

@@ -149,7 +149,7 @@ def test_tensors_without_numbers_give_the_shapes(cell, options):
     y, states = layer(torch.empty(6, 2, 3, device="meta"))
     real, expected = layer(torch.ones(6, 2, 3))
     assert y.shape == real.shape
-    shapes = [[tuple(t.shape) for t in rs.torch.recurrent._flat(s)] for s in (states, expected)]
+    shapes = [[tuple(t.shape) for t in rs.torch.walk.flat(s)] for s in (states, expected)]
     assert shapes[0] == shapes[1]
 
 
