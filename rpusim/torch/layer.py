@@ -14,7 +14,7 @@ from rpusim.torch.arrays import array_of, is_only_a_shape, tensor_of
 from rpusim.torch.calls import TileCall, accumulator, will_be_accumulated
 from rpusim.torch.tile_module import TileModule
 
-__all__ = ["TileLayer", "check_tensor", "needs_grad"]
+__all__ = ["TileLayer", "check_tensor", "needs_grad", "refuse_tracing"]
 
 
 class TileLayer(TileModule):
@@ -27,6 +27,7 @@ class TileLayer(TileModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return y for x of the shape that the layer of `rpusim.nn` takes, in the type of x."""
         check_tensor(x, f"{type(self).__name__}.forward: x")
+        refuse_tracing(x, type(self).__name__)
         if is_only_a_shape(x):
             return x.new_empty(self.output_shape(tuple(x.shape)))
         if x.dtype == torch.float64 and self._is_exact():
@@ -207,6 +208,15 @@ def check_tensor(x: Any, where: str) -> None:
         raise DataError(
             f"{where} must be a tensor, got {type(x).__name__}; "
             "torch.as_tensor(x, dtype=torch.float32) makes one."
+        )
+
+
+def refuse_tracing(x: torch.Tensor, where: str) -> None:
+    """Refuse to become a constant in a program that is traced or exported."""
+    if torch.jit.is_tracing() or (torch.compiler.is_compiling() and is_only_a_shape(x)):
+        raise StateError(
+            f"{where}.forward: a tile cannot be traced or exported: its noise, and the numbers it "
+            "computes, are not torch's. Export the digital model, convert_to_digital(model)."
         )
 
 

@@ -44,8 +44,8 @@ class _Cell(Recurrent):
     ) -> None:
         super().__init__()
         options = {"xavier": xavier, "rng": torch_seed(rng), "backend": backend}
-        self._around(self.kind(input_size, hidden_size, bias, rpu_config, **options))
-        self.allow_transfer = allow_transfer
+        core = self.kind(input_size, hidden_size, bias, rpu_config, **options)
+        self._around(core, allow_transfer)
 
     def _around(self, core: Any, allow_transfer: bool = False) -> None:
         self._take(core, allow_transfer)

@@ -151,6 +151,11 @@ class TileModule(torch.nn.Module):
 
     def _push(self, thorough: bool = False) -> None:
         """Let the tile follow its tensors."""
+        if "weight" not in self._parameters:
+            raise StateError(
+                f"{type(self).__name__}: the parameter weight was taken away, as pruning and "
+                "parametrizations do; a tile needs it. Prune by set_weights, or before converting."
+            )
         self._shared.push(self._parameters)
         self._mirror.push(self._parameters, thorough)
 

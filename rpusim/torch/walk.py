@@ -16,7 +16,7 @@ import torch
 from rpusim.nn.kept import put_back, take_out
 from rpusim.torch.arrays import array_of, is_only_a_shape, tensor_of
 from rpusim.torch.calls import TileCall
-from rpusim.torch.layer import TileLayer, check_tensor, needs_grad
+from rpusim.torch.layer import TileLayer, check_tensor, needs_grad, refuse_tracing
 
 __all__ = ["Recurrent", "flat"]
 
@@ -38,6 +38,7 @@ class Recurrent(torch.nn.Module):
         given = list(flat(state))
         for part in given:
             check_tensor(part, f"{where}: state")
+        refuse_tracing(x, type(self).__name__)
         if is_only_a_shape(x):
             return self._shapes_only(x)
         if torch.compiler.is_compiling():

@@ -242,6 +242,19 @@ def test_forward_mode_differentiation_is_an_error():
         layer()(forward_ad.make_dual(tensor(), tensor()))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda made: torch.jit.trace(made, tensor()),
+        lambda made: torch.export.export(made, (tensor(),), strict=False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_tile_never_becomes_a_constant_of_a_traced_program(call):
+    with pytest.raises(StateError, match="cannot be traced or exported.*convert_to_digital"):
+        call(layer(IDEAL).eval())
+
+
 # ---------------------------------------------------------------- item 12: threads
 
 

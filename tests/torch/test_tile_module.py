@@ -261,6 +261,22 @@ def test_attributes_are_those_of_digital_layers():
     assert ours.weight.shape == theirs.weight.shape
 
 
+def test_pruning_is_refused_by_name():
+    from torch.nn.utils import prune
+
+    with pytest.raises(StateError, match="weight was taken away, as pruning"):
+        prune.l1_unstructured(layer(), "weight", 2)
+
+
+def test_a_penalty_on_the_weight_of_a_pulsed_tile_is_refused():
+    made = layer()
+    optimizer = AnalogOptimizer(torch.optim.SGD(made.parameters(), lr=0.1))
+    (made(torch.ones(2, 6)).sum() + made.weight.square().sum()).backward()
+    with pytest.raises(StateError, match="which pulses change; nothing was set"):
+        optimizer.step()
+    assert made.core.weight.pairs == []
+
+
 def test_zero_grad_of_the_layer_drops_what_waits():
     made = layer()
     made(torch.ones(1, 6)).sum().backward()
