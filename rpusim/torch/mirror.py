@@ -57,7 +57,7 @@ class Mirror:
         self._seen = self._matrix()
         for name, values in self.values(self._seen).items():
             with torch.no_grad():
-                tensors[name].copy_(torch.from_numpy(np.array(values)))
+                tensors[name].copy_(torch.from_numpy(values))
             self._remember(name, tensors[name])
 
     def pull(self, tensors: Tensors) -> None:
@@ -109,14 +109,16 @@ class Mirror:
         return np.column_stack([w, b]) if self.column else w
 
     def _step(self, tensors: Tensors) -> None:
-        delta = np.empty(self._seen.shape, np.float64)
+        delta = np.empty(self._seen.shape, np.float32)
         before = self.values(self._seen)
         for name, part in self.values(delta).items():
-            t = tensors[name].detach()
+            t, known = tensors[name].detach().cpu(), self._copies[name].cpu()
             if t.dtype == torch.float64:  # finer than the tile: it follows, and does not drift away
-                part[...] = t.cpu().numpy() - before[name]
+                part[...] = t.numpy() - before[name]
+            elif t.dtype == torch.float32:
+                np.subtract(t.numpy(), known.numpy(), out=part)
             else:
-                part[...] = (t.double() - self._copies[name].double()).cpu().numpy()
+                part[...] = (t.float() - known.float()).numpy()
         self.core.tile.apply_step(delta)
         if any(tensors[name].dtype != torch.float64 for name in self.names):
             self.show(tensors)
