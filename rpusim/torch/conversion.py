@@ -19,7 +19,7 @@ from rpusim.kernels.streams import Streams
 from rpusim.nn.checks import as_flag
 from rpusim.nn.conversion_report import ConversionReport, LayerConversion
 from rpusim.nn.tree import matcher
-from rpusim.torch.conversion_layers import analog_of, digital_of, why_not
+from rpusim.torch.conversion_layers import analog_of, digital_of, run_in_parts, why_not
 from rpusim.torch.tile_module import TileModule, torch_seed
 
 __all__ = ["convert_to_analog", "convert_to_digital"]
@@ -209,6 +209,7 @@ class _Rebuild:
         done = ConversionReport(tuple(rows), seed)
         self._tell(done)
         made = self._placed(new, inplace)
+        run_in_parts(made)
         return (made, done) if report else made
 
     def _made(self, layer: Any, name: str, make: Any) -> tuple[Any, dict[str, Any]]:

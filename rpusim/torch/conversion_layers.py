@@ -11,7 +11,7 @@ from rpusim.torch import conv
 from rpusim.torch.linear import AnalogLinear
 from rpusim.torch.tile_module import TileModule
 
-__all__ = ["analog_of", "digital_of", "why_not"]
+__all__ = ["analog_of", "digital_of", "run_in_parts", "why_not"]
 
 LINEAR = torch.nn.Linear
 CONVOLUTIONS: dict[type, Any] = {
@@ -44,6 +44,25 @@ def why_not(layer: torch.nn.Module) -> str:
     if base is None:
         return "has no analog counterpart"
     return f"!is a {kind.__name__}, a subclass of {base.__name__} that may compute something else"
+
+
+def run_in_parts(model: torch.nn.Module) -> None:
+    """Have encoder layers of torch call their parts, as in training, if some of these have tiles.
+
+    In evaluation a fused kernel of theirs takes the weights of the parts and does not call them.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Is changed.
+    """
+    for module in model.modules():
+        if not any(isinstance(part, TileModule) for part in module.modules()):
+            continue
+        if isinstance(module, torch.nn.TransformerEncoderLayer):
+            module.activation_relu_or_gelu = 0  # the kernel's condition
+        elif isinstance(module, torch.nn.TransformerEncoder):
+            module.use_nested_tensor = False  # which only that kernel takes
 
 
 def analog_of(layer: Any, rpu_config: Any, **options: Any) -> tuple[TileModule, int]:

@@ -148,6 +148,34 @@ def test_what_nearly_fits_is_refused_or_skipped(make, match):
     assert match.split(" ", 1)[1] in str(report)
 
 
+def encoder():
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    return torch.nn.TransformerEncoder(layer, 2).eval()
+
+
+@pytest.mark.parametrize("mask", [None, torch.tensor([[False] * 5, [False] * 3 + [True] * 2])])
+def test_encoders_call_their_analog_parts_in_evaluation(mask):
+    noisy = rs.InferenceRPUConfig(forward=rs.IOParameters(out_noise=0.5))
+    analog = convert_to_analog(encoder(), noisy, exclude="*self_attn", rng=0)
+    ideal = convert_to_analog(encoder(), IDEAL, exclude="*self_attn", rng=0)
+    x = torch.rand(2, 5, 8)
+    with torch.no_grad():
+        y, again = (analog(x, src_key_padding_mask=mask) for _ in range(2))
+        assert not torch.equal(y, again)  # noise is drawn
+        exact = encoder()(x, src_key_padding_mask=mask)
+        close = torch.isclose(ideal(x, src_key_padding_mask=mask), exact, atol=1e-5).all(-1)
+    assert bool(close.all() if mask is None else close[~mask].all())
+
+
+def test_a_tile_put_into_an_encoder_by_hand_is_called_in_evaluation():
+    layer = encoder().layers[0]
+    noisy = rs.InferenceRPUConfig(forward=rs.IOParameters(out_noise=0.5))
+    layer.linear1 = AnalogLinear(8, 16, rpu_config=noisy, rng=0).eval()
+    with torch.no_grad():
+        assert not torch.equal(layer(torch.ones(2, 5, 8)), layer(torch.ones(2, 5, 8)))
+
+
 def test_recurrent_layers_stay_and_are_told():
     model = torch.nn.ModuleList([AnalogRNN(AnalogGRUCell, 2, 2), AnalogLinear(2, 2)])
     with pytest.raises(ConfigError, match=r"0.cells.l0.ih is a matrix of a recurrent cell"):
