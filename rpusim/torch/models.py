@@ -15,6 +15,7 @@ import torch
 from rpusim import nn
 from rpusim.errors import ConfigError
 from rpusim.torch.tile_module import TileModule
+from rpusim.torch.walk import Recurrent
 
 __all__ = [
     "analog_layers",
@@ -122,7 +123,8 @@ def same_draws(model: torch.nn.Module) -> Callable[[], tuple[Any, Any]]:
     """Return the ``context_fn`` with which a checkpoint computes twice with the same draws.
 
     A checkpoint of activations runs a part of the model again when it goes back, and tiles draw
-    noise at every product. In these contexts the second run draws what the first one drew.
+    noise at every product. In these contexts the second run draws what the first one drew, dropout
+    of recurrent layers included.
 
     Parameters
     ----------
@@ -140,16 +142,32 @@ def same_draws(model: torch.nn.Module) -> Callable[[], tuple[Any, Any]]:
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         seed = int(torch.randint(2**62, ()))
-        return _seeded(model, seed), _seeded(model, seed)
+        counters = [(array, array.copy()) for array in _counters(model)]
+        return _seeded(model, seed), _seeded(model, seed, counters)
 
     return contexts
 
 
+def _counters(model: torch.nn.Module) -> list[np.ndarray]:
+    """Return the arrays that count the draws of dropout in recurrent layers."""
+    cores = [m.core for m in model.modules() if isinstance(m, Recurrent)]
+    return [array for core in cores for _, array in core.named_buffers()]
+
+
 @contextmanager
-def _seeded(model: torch.nn.Module, seed: int) -> Iterator[None]:
-    """Have all draws of a model's tiles come from another seed."""
+def _seeded(model: torch.nn.Module, seed: int, counters: Any = ()) -> Iterator[None]:
+    """Have all draws of a model's tiles come from another seed, and set counters meanwhile."""
+    now = [(array, array.copy()) for array, _ in counters]
     with ExitStack() as stack:
+        stack.callback(_set, now)
+        _set(counters)
         for number, tile in enumerate(Model(model).analog_tiles()):
             own = np.random.SeedSequence(seed, spawn_key=(number,))
             stack.enter_context(tile.seeded(own))
         yield
+
+
+def _set(counters: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Write values into arrays."""
+    for array, values in counters:
+        array[...] = values
