@@ -70,7 +70,12 @@ def check_device(device: torch.device, where: str, may_move: bool) -> None:
     may_move : bool
         Whether it may be copied to the CPU.
     """
-    if device.type == "meta" or (device.type != "cpu" and not may_move):
+    if device.type == "meta":
+        raise BackendError(
+            f"{where} must be on the CPU, where tiles compute, got the device meta, where nothing "
+            "has values. Make it on the CPU, or load its values first."
+        )
+    if device.type != "cpu" and not may_move:
         raise BackendError(
             f"{where} must be on the CPU, where tiles compute, got {device}. Leave it there, or "
             "make the layer with allow_transfer=True, which copies to the CPU and back at every "

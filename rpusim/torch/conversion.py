@@ -19,7 +19,7 @@ from rpusim.kernels.streams import Streams
 from rpusim.nn.checks import as_flag
 from rpusim.nn.conversion_report import ConversionReport, LayerConversion
 from rpusim.nn.tree import matcher
-from rpusim.torch.conversion_layers import analog_of, digital_of, run_in_parts, why_not
+from rpusim.torch.conversion_layers import analog_of, digital_of, has_hooks, run_in_parts, why_not
 from rpusim.torch.tile_module import TileModule, torch_seed
 
 __all__ = ["convert_to_analog", "convert_to_digital"]
@@ -58,7 +58,8 @@ def convert_to_analog(
         ``config_for(name, layer)`` returns the configuration of a layer, None for `rpu_config`.
     on_unsupported : {"error", "skip"}
         What to do with subclasses of the layers that can be converted, with convolutions in groups
-        or other padding, and with layers that share a parameter with another one.
+        or other padding, with layers that share a parameter with another one, and with layers that
+        have hooks, as those of `torch.nn.utils.weight_norm`.
     rng : None, int, SeedSequence or Generator
         Source of all devices and noise; None takes a seed from torch's generator. Each layer's seed
         follows from it and from its name, as in `rpusim.nn.convert_to_analog`.
@@ -189,6 +190,8 @@ class _Rebuild:
             if not layer._parameters:
                 continue
             why = look(layer)
+            if not why and has_hooks(layer):
+                why = "!has hooks, which a new layer would not call: remove them before"
             if self._excluded(layer):
                 why = "is excluded"
             elif not self._selected(layer):

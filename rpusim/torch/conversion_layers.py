@@ -9,9 +9,9 @@ import torch
 from rpusim.errors import ConfigError
 from rpusim.torch import conv
 from rpusim.torch.linear import AnalogLinear
-from rpusim.torch.tile_module import TileModule
+from rpusim.torch.tile_module import TileModule, is_called
 
-__all__ = ["analog_of", "digital_of", "run_in_parts", "why_not"]
+__all__ = ["analog_of", "digital_of", "has_hooks", "run_in_parts", "why_not"]
 
 LINEAR = torch.nn.Linear
 CONVOLUTIONS: dict[type, Any] = {
@@ -44,6 +44,19 @@ def why_not(layer: torch.nn.Module) -> str:
     if base is None:
         return "has no analog counterpart"
     return f"!is a {kind.__name__}, a subclass of {base.__name__} that may compute something else"
+
+
+def has_hooks(layer: torch.nn.Module) -> bool:
+    """Return whether a layer has hooks of a user, or of weight_norm and the like, for its calls.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        Any module.
+    """
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    hooks = [hook for kind in kinds for hook in getattr(layer, kind, {}).values()]
+    return any(hook is not is_called for hook in hooks)
 
 
 def run_in_parts(model: torch.nn.Module) -> None:

@@ -20,7 +20,7 @@ from rpusim.torch.arrays import check_device
 from rpusim.torch.mirror import Mirror
 from rpusim.torch.shared import SharedParameters
 
-__all__ = ["TileModule", "layer_of", "torch_seed"]
+__all__ = ["TileModule", "is_called", "layer_of", "torch_seed"]
 
 #: The layers by the identity of their weight: how an optimizer finds the tile of a parameter.
 LAYERS: weakref.WeakValueDictionary[int, TileModule] = weakref.WeakValueDictionary()
@@ -73,7 +73,7 @@ class TileModule(torch.nn.Module):
         shared.show(self._parameters)
         self._mirror, self._shared = mirror, shared
         self._names = [name for name, p in self._parameters.items() if p is not None]
-        self.register_forward_pre_hook(_is_called)
+        self.register_forward_pre_hook(is_called)
         self._set_up()
 
     def _set_up(self) -> None:
@@ -254,12 +254,13 @@ class TileModule(torch.nn.Module):
         return f"{self.core.shapes()}, bias={self._parameters['bias'] is not None}, {made}"
 
 
-def _is_called(*_: Any) -> None:
+def is_called(*_: Any) -> None:
     """Do nothing: a module with a hook is called, not passed by in a fused kernel of torch."""
 
 
 def _values(given: Any) -> Any:
     """Return a tensor as an array; anything else as it is."""
     if isinstance(given, torch.Tensor):
+        check_device(given.device, "set_weights: the tensor", may_move=True)
         return given.detach().to("cpu", torch.float32).numpy()
     return np.asarray(given)

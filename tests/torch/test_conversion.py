@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason='needs torch: pip install "rpusim[to
 
 import rpusim as rs  # noqa: E402
 from rpusim import nn  # noqa: E402
-from rpusim.errors import ClippedWeightsWarning, ConfigError  # noqa: E402
+from rpusim.errors import BackendError, ClippedWeightsWarning, ConfigError  # noqa: E402
 from rpusim.torch import (  # noqa: E402
     AnalogConv2d,
     AnalogGRUCell,
@@ -128,6 +128,12 @@ def tied():
     return model
 
 
+def hooked():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4))
+    model[0].register_forward_hook(lambda module, given, y: 2.0 * y)
+    return model
+
+
 REFUSED = [
     (lambda: torch.nn.Sequential(Special(2, 2)), "0 is a Special, a subclass of Linear"),
     (lambda: torch.nn.Sequential(torch.nn.Conv2d(2, 2, 1, groups=2)), "0 has 2 groups"),
@@ -136,6 +142,11 @@ REFUSED = [
         "0 pads by 'reflect'",
     ),
     (tied, "1 shares a parameter with '0'"),
+    (hooked, "0 has hooks"),
+    (
+        lambda: torch.nn.Sequential(torch.nn.utils.spectral_norm(torch.nn.Linear(2, 2))),
+        "0 has hook",
+    ),
 ]
 
 
@@ -146,6 +157,19 @@ def test_what_nearly_fits_is_refused_or_skipped(make, match):
     with pytest.warns(UserWarning, match="nothing was converted"):
         made, report = convert_to_analog(make(), IDEAL, on_unsupported="skip", report=True)
     assert match.split(" ", 1)[1] in str(report)
+
+
+def test_hooks_of_analog_layers_are_not_lost_on_the_way_back():
+    analog = convert_to_analog(torch.nn.Sequential(torch.nn.Linear(3, 4)), IDEAL)
+    analog[0].register_forward_hook(lambda module, given, y: 2.0 * y)
+    with pytest.raises(ConfigError, match="convert_to_digital: 0 has hooks.*exclude it"):
+        convert_to_digital(analog)
+
+
+def test_a_layer_without_numbers_is_refused_by_name():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4, device="meta"))
+    with pytest.raises(BackendError, match="convert_to_analog: 0: .*meta"):
+        convert_to_analog(model, IDEAL)
 
 
 def encoder():
