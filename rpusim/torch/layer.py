@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from rpusim.errors import DataError, StateError
+from rpusim.errors import DataError, StateError, warn_caller
 from rpusim.tiles.lazy_pairs import LazyPair, gradient
 from rpusim.torch.arrays import array_of, is_only_a_shape, tensor_of
 from rpusim.torch.calls import TileCall, accumulator, will_be_accumulated
 from rpusim.torch.tile_module import TileModule
 
 __all__ = ["TileLayer", "check_tensor", "needs_grad", "refuse_tracing"]
+
+#: So many backward passes without an optimizer that could step mean that it was forgotten.
+MANY = 10
 
 
 class TileLayer(TileModule):
@@ -138,6 +141,7 @@ class TileLayer(TileModule):
         """
         core, mirror, found = self.core, self._mirror, {}
         new, core.weight.pairs = core.weight.take_pairs(), waiting
+        before = len(waiting)
         for name in self._shared.names:
             parameter = getattr(core, name)
             if parameter.grad is not None:
@@ -154,6 +158,14 @@ class TileLayer(TileModule):
                 core.weight.record_later(pair)
             else:
                 core.weight.record(*pair)
+        if not self.has_optimizer and before < MANY <= len(core.weight.pairs):
+            warn_caller(
+                f"{type(self).__name__}({self.extra_repr()}): vectors of {MANY} backward passes "
+                "wait for a step, and no AnalogOptimizer has this layer: its devices do not learn. "
+                "Wrap the optimizer, AnalogOptimizer(torch.optim.SGD(model.parameters(), lr=0.1)), "
+                "or freeze the layer, layer.requires_grad_(False).",
+                UserWarning,
+            )
         return found
 
     def as_tensors(self, found: Mapping[str, np.ndarray]) -> list[torch.Tensor | None]:

@@ -83,10 +83,10 @@ class AnalogOptimizer(torch.optim.Optimizer):
         object
             What the wrapped optimizer returns.
         """
-        self._refuse_scaler()
         layers = self._layers()
         before = [_scales(layer) for layer, _ in layers]
         try:
+            self._refuse_scaler()
             result = self.optimizer.step() if closure is None else self.optimizer.step(closure)
             for (layer, group), scales in zip(layers, before, strict=True):
                 self._update(layer, group, scales)
@@ -122,6 +122,8 @@ class AnalogOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             each = [layer_of(parameter) for parameter in group["params"]]
             found += [(layer, group) for layer in each if layer is not None]
+        for layer, _ in found:
+            layer.has_optimizer = True
         return found
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -225,7 +227,8 @@ class AnalogOptimizer(torch.optim.Optimizer):
         return any(not layer.learns_in_digital for layer, _ in self._layers())
 
     def _refuse_scaler(self) -> None:
-        if "grad_scale" in self.__dict__ or "found_inf" in self.__dict__:
+        given = [self.__dict__.pop(name, None) for name in ("grad_scale", "found_inf")]
+        if given != [None, None]:  # the next step may be one without a scaler
             raise StateError(
                 "AnalogOptimizer.step: a GradScaler cannot unscale the vectors that pulsed tiles "
                 "have recorded. Use autocast with bfloat16, which needs no scaler, or "

@@ -74,6 +74,7 @@ class TileModule(torch.nn.Module):
         self._mirror, self._shared = mirror, shared
         self._names = [name for name, p in self._parameters.items() if p is not None]
         self.register_forward_pre_hook(is_called)
+        self.has_optimizer = False
         self._set_up()
 
     def _set_up(self) -> None:
@@ -222,6 +223,8 @@ class TileModule(torch.nn.Module):
         super().__setstate__(state)
         self._set_up()
         self._shared.show(self._parameters)
+        self.has_optimizer = False  # that of the original does not know a copy
+        self.core.weight.take_pairs()  # nor do copies of torch take gradients along
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         with self._lock:

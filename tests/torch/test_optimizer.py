@@ -187,6 +187,44 @@ def test_loss_scaling_is_refused_for_pulsed_tiles():
         scaler.step(optimizer)
 
 
+def test_a_step_after_refused_loss_scaling_is_a_step_of_its_own():
+    layer, optimizer = made()
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    scaler.scale(layer(torch.ones(2, 4)).sum()).backward()
+    with pytest.raises(StateError, match="GradScaler"):
+        scaler.step(optimizer)
+    assert layer.core.weight.pairs == []  # they were scaled
+    before = weights(layer)
+    go_back(layer)
+    optimizer.step()
+    assert not torch.equal(weights(layer), before)
+
+
+def test_devices_that_no_optimizer_can_step_are_warned_of():
+    layer = copy.deepcopy(made()[0])  # which the optimizer does not have
+    plain = torch.optim.SGD(layer.parameters(), lr=0.1)
+
+    def train():
+        for _ in range(12):
+            plain.zero_grad()
+            go_back(layer)
+            plain.step()
+
+    match = r"AnalogLinear\(4 -> 3.*no AnalogOptimizer has this layer: its devices"
+    with pytest.warns(UserWarning, match=match) as told:
+        train()
+    assert len(told) == 1
+
+
+def test_gradients_over_many_batches_are_not_warned_of():
+    layer, optimizer = made()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(12):
+            go_back(layer)
+        optimizer.step()
+
+
 def test_loss_scaling_is_undone_for_tiles_that_learn_in_digital():
     scaled, plain = made(HARDWARE_AWARE), made(HARDWARE_AWARE)
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)

@@ -169,6 +169,14 @@ def test_a_copy_goes_on_like_its_original_and_apart_from_it(config, copied):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_copy_takes_no_vectors_along_as_it_takes_no_gradients(copied):
+    made = layer(PULSED)
+    made(torch.ones(2, 6)).sum().backward()
+    assert copied(made).core.weight.pairs == []
+    assert len(made.core.weight.pairs) == 1
+
+
 def test_replicas_are_refused():
     with pytest.raises(StateError, match="one piece of hardware and has no replicas"):
         layer()._replicate_for_data_parallel()
