@@ -15,7 +15,7 @@ import torch
 
 from rpusim.errors import RpusimError
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "take_finer"]
 
 TILE, META = "tile.", "tile_meta"
 VERSION = 1
@@ -40,11 +40,8 @@ def save(layer: Any, destination: dict[str, torch.Tensor], prefix: str) -> None:
     for name, array in tile.state_dict().items():
         array = array.view(SAME_BITS.get(str(array.dtype), array.dtype))
         destination[f"{prefix}{TILE}{name}"] = torch.from_numpy(np.array(array))
-    if _learns_scales(tile):  # beside the scales stands the weight before them
-        w = tile.step_gradient(tile.trained_weights()) if layer.learns_in_digital else None
-        whole = tile.get_weights()[0] if w is None else w[:, : tile.in_size]
-        shown = torch.from_numpy(np.array(whole).reshape(layer.core.weight.shape))
-        destination[f"{prefix}weight"] = shown
+    if _learns_scales(tile):  # beside the scales stands the logical weight
+        destination[f"{prefix}weight"] = _logical_weight(layer)
     meta: dict[str, Any] = {"format": "rpusim.torch", "version": VERSION}
     meta["config"] = tile.rpu_config.to_dict()
     if hasattr(tile, "changed_configs"):
@@ -87,10 +84,14 @@ def load(
     try:
         if state:
             _load_tile(layer.core.tile, state, own.get(META))
+            layer._show()
+            _check_shown(layer, own)
             if strict:
                 missing += [prefix + name for name in (*sorted(names), META) if name not in own]
         elif "weight" in own:
             _load_digital(layer, own)
+        elif "bias" in own and "bias" in names:
+            layer.bias = own["bias"]
         if not state and strict:
             wanted = [name for name in ("weight", "bias") if name in names]
             missing += [prefix + name for name in wanted if name not in own]
@@ -123,6 +124,58 @@ def _load_tile(tile: Any, state: dict[str, np.ndarray], text: torch.Tensor | Non
             kind = type(tile.rpu_config)
             tile.take_configs({n: kind.from_dict(c) for n, c in meta["configs"].items()})
     tile.load_state_dict(state)
+
+
+def _check_shown(layer: Any, own: Mapping[str, torch.Tensor]) -> None:
+    """Refuse a weight or the like that is not what the tile of the same state holds."""
+    for name, parameter in layer._parameters.items():
+        if parameter is None or name not in own:
+            continue
+        held = parameter.detach().cpu()
+        if name == "weight" and _learns_scales(layer.core.tile):
+            held = _logical_weight(layer)
+        if not _agree(own[name], held):
+            raise ValueError(
+                f"{name} is not what the tile of the same state holds. Leave the entries "
+                f"{TILE}* and {META} out to set weights and bias alone, as a digital state does."
+            )
+
+
+def _agree(one: torch.Tensor, two: torch.Tensor) -> bool:
+    """Return whether two tensors differ by rounding only: that of their types, or of a tile's."""
+    kinds = {torch.float32} | {t.dtype for t in (one, two) if t.is_floating_point()}
+    near = 4.0 * max(torch.finfo(kind).eps for kind in kinds)
+    one, two = one.double(), two.double()
+    return one.shape == two.shape and bool(((one - two).abs() <= near * two.abs().max()).all())
+
+
+def take_finer(layer: Any, state_dict: Mapping[str, torch.Tensor], prefix: str) -> None:
+    """Take values of a double-precision state that the tile holds to float32 rounding.
+
+    Parameters
+    ----------
+    layer : TileModule
+        Its tensors show the tile.
+    state_dict, prefix
+        As for `load`.
+    """
+    for name, parameter in layer._parameters.items():
+        given = state_dict.get(prefix + name)
+        if parameter is None or given is None or given.dtype != torch.float64:
+            continue
+        if parameter.dtype == torch.float64 and _agree(given, parameter.detach()):
+            with torch.no_grad():
+                parameter.copy_(given)
+            if name in layer._mirror.names:
+                layer._mirror.remember(name, parameter)
+
+
+def _logical_weight(layer: Any) -> torch.Tensor:
+    """Return the weight with learned scales, before programming."""
+    tile = layer.core.tile
+    w = tile.step_gradient(tile.trained_weights()) if layer.learns_in_digital else None
+    whole = tile.get_weights()[0] if w is None else w[:, : tile.in_size]
+    return torch.from_numpy(np.array(whole).reshape(layer.core.weight.shape))
 
 
 def _take_range(tile: Any, config: Any) -> None:

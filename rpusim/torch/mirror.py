@@ -58,7 +58,7 @@ class Mirror:
         for name, values in self.values(self._seen).items():
             with torch.no_grad():
                 tensors[name].copy_(torch.from_numpy(values))
-            self._remember(name, tensors[name])
+            self.remember(name, tensors[name])
 
     def pull(self, tensors: Tensors) -> None:
         """Copy what the tile holds into the tensors, if it has changed since."""
@@ -125,9 +125,10 @@ class Mirror:
             return
         self._seen = self._matrix()
         for name in self.names:
-            self._remember(name, tensors[name])
+            self.remember(name, tensors[name])
 
-    def _remember(self, name: str, tensor: torch.Tensor) -> None:
+    def remember(self, name: str, tensor: torch.Tensor) -> None:
+        """Take what a tensor holds for what the tile holds; it is finer, or the same."""
         self._copies[name] = tensor.detach().clone()
         self._marks[name] = tensor._version, tensor.data_ptr()
 

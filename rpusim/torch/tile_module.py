@@ -249,6 +249,7 @@ class TileModule(torch.nn.Module):
                 self, state_dict, prefix, strict, missing_keys, unexpected_keys, error_msgs
             )
             self._show()
+            layer_state.take_finer(self, state_dict, prefix)
 
     def extra_repr(self) -> str:
         """Return sizes, and what the weights are made of."""

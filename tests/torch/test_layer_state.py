@@ -165,6 +165,59 @@ def test_a_state_that_does_not_fit_is_an_error_by_name(change, match):
     assert torch.equal(made[1].get_weights()[0], before)
 
 
+@each_config
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_weight_that_is_not_the_tiles_is_an_error_that_says_what_to_do(config, name):
+    made = model(config)
+    train(made)
+    state = made.state_dict()
+    state[f"1.{name}"] = state[f"1.{name}"] + 0.1
+    with pytest.raises(
+        RuntimeError, match=f"1.{name} is not what the tile.*Leave the entries tile"
+    ):
+        made.load_state_dict(state)
+
+
+@each_config
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_a_state_of_another_precision_is_what_its_tile_holds(config, kind):
+    made = model(config).to(kind)
+    optimizer = AnalogOptimizer(torch.optim.SGD(made.parameters(), lr=0.01))
+    made(torch.ones(3, 5, dtype=kind)).square().mean().backward()
+    optimizer.step()
+    other = model(config, rng=9)
+    other.load_state_dict(through_a_file(made.state_dict()))
+    assert torch.equal(other[1].get_weights()[0], made[1].get_weights()[0])
+
+
+def test_a_run_in_double_precision_goes_on_exactly():
+    one, two = (model(CONFIGS["ideal"], rng).double() for rng in (0, 9))
+    steps = [AnalogOptimizer(torch.optim.SGD(m.parameters(), lr=0.1)) for m in (one, two)]
+    x = torch.rand(3, 5, dtype=torch.float64)
+
+    def step(made, optimizer):
+        optimizer.zero_grad()
+        made(x).square().sum().backward()
+        optimizer.step()
+
+    step(one, steps[0])
+    two.load_state_dict(through_a_file(one.state_dict()))
+    for made, optimizer in zip((one, two), steps, strict=True):
+        step(made, optimizer)
+    for ours, theirs in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("config", [CONFIGS["pulsed"], CONFIGS["analog bias"], LEARNED])
+def test_a_bias_alone_is_not_passed_over(config):
+    made = model(config)
+    before = made[1].get_weights()[0]
+    left = made.load_state_dict({"1.bias": torch.full((4,), 0.05)}, strict=False)
+    assert "1.weight" in left.missing_keys
+    assert torch.allclose(made[1].bias, torch.full((4,), 0.05), atol=1e-6)
+    assert torch.allclose(made[1].get_weights()[0], before, atol=1e-6)
+
+
 def test_the_state_of_other_devices_is_an_error_that_names_both():
     with pytest.raises(RuntimeError, match="ConstantStepDevice.*SoftBoundsDevice"):
         model(CONFIGS["pulsed"]).load_state_dict(model(rs.ConstantStepDevice()).state_dict())
