@@ -30,7 +30,7 @@ def array_of(x: torch.Tensor, where: str, may_move: bool = False) -> np.ndarray:
     may_move : bool
         Whether a tensor that is elsewhere is copied to the CPU, instead of being refused.
     """
-    x = x.detach()
+    x = x.detach().resolve_neg()
     if x.dtype not in FLOATS:
         raise DataError(
             f"{where} must be a tensor of floating-point numbers, got {x.dtype}; convert it, as by "

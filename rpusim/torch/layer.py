@@ -94,8 +94,17 @@ class TileLayer(TileModule):
     def prepare(self) -> None:
         """Let the tile follow its tensors before a forward."""
         learns = self.anchor.requires_grad
-        if learns and self.training and not self.learns_in_digital:
-            self._check_alone()
+        if not self.learns_in_digital:
+            if learns and self.training:
+                self._check_alone()
+            bias = self._parameters["bias"]
+            if self._mirror.column and bias is not None and bias.requires_grad != learns:
+                raise StateError(
+                    f"{type(self).__name__}.forward: bias is a column of the weight's devices, and "
+                    "pulses change both or none: requires_grad must be the same, got "
+                    f"{not learns} for bias and {learns} for weight. Freeze both, or take "
+                    "mapping.digital_bias=True."
+                )
         self._push()
         self.core.weight.requires_grad = learns
 

@@ -182,6 +182,23 @@ def test_an_optimizer_that_knows_no_tiles_changes_no_devices():
     assert torch.equal(made.get_weights()[0], before)
 
 
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_bias_of_devices_is_frozen_with_its_weight_or_not_at_all(name):
+    column = rs.RPUConfig(mapping=rs.MappingParameter(digital_bias=False))
+    made = AnalogLinear(3, 2, rpu_config=column, rng=0)
+    getattr(made, name).requires_grad_(False)
+    with pytest.raises(StateError, match="bias is a column of the weight's devices.*Freeze both"):
+        made(torch.ones(4, 3))
+    made.requires_grad_(False)
+    assert made(torch.ones(4, 3)).shape == (4, 2)
+
+
+def test_a_view_with_other_signs_is_what_it_shows():
+    made = AnalogLinear(3, 2, rpu_config=rs.FloatingPointRPUConfig(), rng=0)
+    x = torch.complex(torch.ones(4, 3), torch.ones(4, 3)).conj().imag  # torch negates it when read
+    assert torch.equal(made(x), made(-torch.ones(4, 3)))
+
+
 def test_a_failed_backward_records_nothing():
     made = layer()
     y = made(tensor())
