@@ -243,11 +243,12 @@ class TileModule(torch.nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
+        lists = missing_keys, unexpected_keys, error_msgs
+        for hook in self._load_state_dict_pre_hooks.values():
+            hook(state_dict, prefix, local_metadata, strict, *lists)
         with self._lock:
             self._push(True)
-            layer_state.load(
-                self, state_dict, prefix, strict, missing_keys, unexpected_keys, error_msgs
-            )
+            layer_state.load(self, state_dict, prefix, strict, *lists)
             self._show()
             layer_state.take_finer(self, state_dict, prefix)
 

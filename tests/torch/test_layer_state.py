@@ -223,6 +223,17 @@ def test_the_state_of_other_devices_is_an_error_that_names_both():
         model(CONFIGS["pulsed"]).load_state_dict(model(rs.ConstantStepDevice()).state_dict())
 
 
+def test_hooks_before_loading_are_called():
+    made = model(CONFIGS["ideal"])
+
+    def zeros(state, prefix, *_):
+        state[f"{prefix}weight"] = torch.zeros(4, 6)
+
+    made[1]._register_load_state_dict_pre_hook(zeros)
+    made.load_state_dict({}, strict=False)
+    assert not made[1].get_weights()[0].any()
+
+
 def test_an_empty_state_misses_weight_and_bias():
     with pytest.raises(RuntimeError, match="1.weight.*1.bias"):
         model(CONFIGS["pulsed"]).load_state_dict({})
