@@ -114,8 +114,8 @@ def convert_to_digital(
     """Return a copy of a model of torch whose analog layers are digital, with logical weights.
 
     Mapping scales and learned output scales become part of the weights; input ranges, converters
-    and noise are left behind. Of programmed devices it takes what they hold now. Recurrent layers
-    stay, with digital weights inside: convert models before such layers are made.
+    and noise are left behind. Of programmed devices it takes what they hold now. The matrices of
+    recurrent layers are refused by name: exclude those layers, which then stay analog.
 
     Parameters
     ----------

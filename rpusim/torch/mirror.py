@@ -65,8 +65,8 @@ class Mirror:
         if not np.array_equal(self._matrix(), self._seen):
             self.show(tensors)
 
-    def push(self, tensors: Tensors, thorough: bool = False) -> bool:
-        """Bring the tile to what was written into the tensors; return whether anything was.
+    def push(self, tensors: Tensors, thorough: bool = False) -> None:
+        """Bring the tile to what was written into the tensors, if anything was.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class Mirror:
         """
         look = thorough or self.digital
         if not any(self._changed(name, tensors[name], look) for name in self.names):
-            return False
+            return
         if self.digital:
             self._step(tensors)
         elif self.writable:
@@ -98,7 +98,6 @@ class Mirror:
                 "tile's devices hold, which pulses change; nothing was set. Use "
                 "layer.set_weights(weight, bias), or make the layer with writable=True."
             )
-        return True
 
     def _matrix(self) -> np.ndarray:
         """Return a copy of the weights that the tensors show."""
