@@ -16,8 +16,8 @@ CONFIGS = {"pulsed": rs.RPUConfig(), "hardware-aware": rs.InferenceRPUConfig()}
 SIZES = ((64, 1), (64, 10), (256, 32))
 
 
-def best(call, calls=200, rounds=15):
-    """Return the microseconds of one call, of the fastest round."""
+def best(call, calls=20, rounds=150):
+    """Return the microseconds of one call, of the fastest of many short rounds."""
     call()
     times = []
     for _ in range(rounds):
