@@ -20,6 +20,7 @@ __all__ = [
     "place",
     "put",
     "same_vectors",
+    "sharing",
 ]
 
 
@@ -42,6 +43,11 @@ def place(array: Any, backend: str, dtype: Any = None) -> Any:
     if backend != "cuda" and dtype is None and type(array) is np.ndarray:
         return array
     return namespace(backend).asarray(array, dtype=dtype)
+
+
+def sharing(other: Any) -> Any:
+    """Return an array of the GPU that shares the memory of another library's, by DLPack."""
+    return namespace("cuda").from_dlpack(other)
 
 
 def host(array: Any) -> Any:

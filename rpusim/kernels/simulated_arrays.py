@@ -15,6 +15,7 @@ __all__ = [
     "asarray",
     "ascontiguousarray",
     "empty",
+    "from_dlpack",
     "full",
     "ones",
     "zeros",
@@ -136,6 +137,12 @@ class SimulatedArray(np.lib.mixins.NDArrayOperatorsMixin):
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         self.held[chosen(index)] = unwrapped(value)
 
+    def __dlpack__(self, **options):
+        return self.held.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.held.__dlpack_device__()
+
     def __len__(self):
         return len(self.held)
 
@@ -209,6 +216,11 @@ def asarray(array, dtype=None):
     if given.dtype.kind not in "biufc":
         raise ValueError(f"Unsupported dtype {given.dtype}")
     return SimulatedArray(np.array(given, order="F" if given.flags.fnc else "C"))
+
+
+def from_dlpack(other):
+    """Return an array of the simulated GPU that shares the memory of another library's array."""
+    return SimulatedArray(np.from_dlpack(other))
 
 
 def ascontiguousarray(array):

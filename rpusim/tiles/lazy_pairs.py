@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rpusim.kernels.device_arrays import host
 from rpusim.tiles.pairs import Pair, joined, multiplied, outer_product, scaled, squared_norm
 
 __all__ = ["LazyPair", "gradient", "norm_squared", "rescaled", "updates"]
@@ -71,10 +72,10 @@ def gradient(pairs: Sequence[Any], column: bool | None = None) -> np.ndarray:
         default: that of the weights alone.
     """
     if column is None:
-        return np.asarray(sum(outer_product(*_computed(pair)) for pair in pairs))
+        return np.asarray(host(sum(outer_product(*_computed(pair)) for pair in pairs)))
     if not any(isinstance(pair, LazyPair) for pair in pairs):
-        return multiplied(*joined(pairs), column)
-    return np.asarray(sum(multiplied(*_computed(pair), column) for pair in pairs))
+        return np.asarray(host(multiplied(*joined(pairs), column)))
+    return np.asarray(host(sum(multiplied(*_computed(pair), column) for pair in pairs)))
 
 
 def norm_squared(pairs: Sequence[Any], column: bool = False) -> float:

@@ -1,7 +1,7 @@
 """The one place where tensors become arrays and arrays tensors.
 
-On the CPU, float32 is shared: array and tensor are the same memory. Everything else is converted.
-A backend that computes elsewhere would exchange memory here, by DLPack.
+float32 is shared: array and tensor are the same memory, on the CPU, and by DLPack on a GPU where
+the tile lives there, too. Everything else is converted.
 """
 
 from __future__ import annotations
@@ -12,23 +12,33 @@ import numpy as np
 import torch
 
 from rpusim.errors import BackendError, DataError
+from rpusim.kernels.device_arrays import is_device_array, sharing
 
-__all__ = ["array_of", "check_device", "is_only_a_shape", "tensor_of"]
+__all__ = ["array_of", "check_device", "is_only_a_shape", "lives_on_gpu", "tensor_of"]
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-def array_of(x: torch.Tensor, where: str, may_move: bool = False) -> np.ndarray:
-    """Return a tensor as a float32 array, of the same memory if it is float32 on the CPU.
+def lives_on_gpu(x: torch.Tensor) -> bool:
+    """Return whether a tensor is in the memory of a GPU that tiles can live on."""
+    return x.device.type == "cuda"
+
+
+def array_of(
+    x: torch.Tensor, where: str, may_move: bool = False, backend: str = "cpu"
+) -> np.ndarray:
+    """Return a tensor as a float32 array, of the same memory if it is float32 where it is wanted.
 
     Parameters
     ----------
     x : Tensor
-        Of floating-point numbers, on the CPU.
+        Of floating-point numbers, on the CPU, or where the tile lives.
     where : str
         Named in errors.
     may_move : bool
         Whether a tensor that is elsewhere is copied to the CPU, instead of being refused.
+    backend : str
+        Where the tile lives, if its layer takes what lives there; else "cpu".
     """
     x = x.detach().resolve_neg()
     if x.dtype not in FLOATS:
@@ -36,6 +46,8 @@ def array_of(x: torch.Tensor, where: str, may_move: bool = False) -> np.ndarray:
             f"{where} must be a tensor of floating-point numbers, got {x.dtype}; convert it, as by "
             "x.float()."
         )
+    if backend == "cuda" and lives_on_gpu(x):
+        return sharing(x.to(torch.float32).contiguous())
     if x.device.type != "cpu":
         check_device(x.device, where, may_move)
         x = x.cpu()
@@ -47,11 +59,13 @@ def tensor_of(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    array : ndarray
+    array : ndarray, or array of the GPU
         float32; the tensor shares its memory.
     like : Tensor
         The other.
     """
+    if is_device_array(array):
+        return torch.from_dlpack(array).to(like.dtype)
     made = torch.from_numpy(np.ascontiguousarray(array))
     if like.dtype == torch.float32 and like.device.type == "cpu":
         return made
@@ -79,7 +93,7 @@ def check_device(device: torch.device, where: str, may_move: bool) -> None:
         raise BackendError(
             f"{where} must be on the CPU, where tiles compute, got {device}. Leave it there, or "
             "make the layer with allow_transfer=True, which copies to the CPU and back at every "
-            "call."
+            'call. AnalogLinear with backend="cuda" takes tensors of that GPU.'
         )
 
 

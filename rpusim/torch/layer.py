@@ -61,7 +61,8 @@ class TileLayer(TileModule):
     def run(self, inputs: tuple[torch.Tensor, ...], keep: bool) -> tuple[torch.Tensor, Any]:
         """Return the output for one input, and what a backward needs: see `TileCall`."""
         x, core = inputs[0], self.core
-        array = array_of(x, f"{type(self).__name__}.forward: x", self.allow_transfer)
+        where = f"{type(self).__name__}.forward: x"
+        array = array_of(x, where, self.allow_transfer, self.input_backend)
         with self._lock:
             self.prepare()
             core.training = self.training
@@ -76,8 +77,8 @@ class TileLayer(TileModule):
     ) -> list[torch.Tensor | None]:
         """Return the gradients of input and parameters; record vectors if pulses learn."""
         x, where = inputs[0], f"{type(self).__name__}.backward: "
-        array = array_of(x, f"{where}x", self.allow_transfer)
-        d = array_of(grads[0], f"{where}grad", self.allow_transfer)
+        array = array_of(x, f"{where}x", self.allow_transfer, self.input_backend)
+        d = array_of(grads[0], f"{where}grad", self.allow_transfer, self.input_backend)
         if needed[1] and not self.learns_in_digital:
             array, d = array.copy(), d.copy()  # they wait for the step; torch's memory may change
         own, node = kept

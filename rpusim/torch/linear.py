@@ -36,7 +36,8 @@ class AnalogLinear(TileLayer):
         Where tile and initial weights get their seeds; None takes one from torch's generator, so
         that `torch.manual_seed` rules.
     backend : str, default "cpu"
-        Where the tile computes.
+        Where the tile computes. On "cuda" inputs may be there, too: nothing is copied. The
+        parameters, copies of what the tile holds, stay on the CPU, also if the model is moved.
     allow_transfer : bool, default False
         Whether tensors that are elsewhere are copied to the CPU and back at every call.
     writable : bool, default False
@@ -61,6 +62,7 @@ class AnalogLinear(TileLayer):
     """
 
     kind: Any = nn.AnalogLinear
+    takes_gpu = True
 
     def __init__(
         self,

@@ -53,6 +53,12 @@ class TileModule(torch.nn.Module):
     core: Any
     weight: torch.nn.Parameter
     bias: torch.nn.Parameter | None
+    takes_gpu = False  # whether the core passes on arrays of the GPU that its tile lives on
+
+    @property
+    def input_backend(self) -> str:
+        """Where inputs may be, beside the CPU: a backend."""
+        return self.core.tile.backend if self.takes_gpu else "cpu"
 
     def __init__(self, core: Any, allow_transfer: bool = False, writable: bool = False) -> None:
         super().__init__()
@@ -199,10 +205,12 @@ class TileModule(torch.nn.Module):
                 f"{where} must stay on the CPU, where tiles compute, and could not be moved: "
                 f"{error}"
             ) from error
-        check_device(device, where, self.allow_transfer)
+        stays = self.input_backend == "cuda" and device.type == "cuda"  # it takes inputs from there
+        if not stays:
+            check_device(device, where, self.allow_transfer)
         with self._lock:
             self._push(True)
-            super()._apply(fn, recurse)
+            super()._apply((lambda tensor: fn(tensor).cpu()) if stays else fn, recurse)
             self._show()
             self._set_up()
         return self
