@@ -17,11 +17,16 @@ __all__ = [
     "host",
     "is_device_array",
     "namespace",
+    "offers_gpu_memory",
     "place",
     "put",
     "same_vectors",
     "sharing",
+    "taken",
 ]
+
+
+GPU_MEMORY = (2, 13)  # DLPack's numbers for memory of CUDA, and for memory that it manages
 
 
 def namespace(backend: str) -> Any:
@@ -36,6 +41,19 @@ def namespace(backend: str) -> Any:
 def is_device_array(array: Any) -> bool:
     """Return whether an object offers memory of a GPU."""
     return type(array) is not np.ndarray and hasattr(array, "__cuda_array_interface__")
+
+
+def offers_gpu_memory(other: Any) -> bool:
+    """Return whether an object, whose ever it is, offers memory of a GPU: also by DLPack alone."""
+    if type(other) is np.ndarray:
+        return False
+    device = getattr(other, "__dlpack_device__", None)
+    return is_device_array(other) or (device is not None and device()[0] in GPU_MEMORY)
+
+
+def taken(other: Any) -> Any:
+    """Return an array of the GPU that shares the memory of what offers some."""
+    return namespace("cuda").asarray(other) if is_device_array(other) else sharing(other)
 
 
 def place(array: Any, backend: str, dtype: Any = None) -> Any:

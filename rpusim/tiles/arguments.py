@@ -9,7 +9,7 @@ import numpy as np
 
 from rpusim.arrays import real_numbers
 from rpusim.errors import BackendError, ConfigError, DataError, ShapeError
-from rpusim.kernels.device_arrays import is_device_array, namespace
+from rpusim.kernels.device_arrays import namespace, offers_gpu_memory, taken
 
 __all__ = ["as_matrix", "as_rate", "as_size", "as_vectors", "with_lead"]
 
@@ -36,7 +36,7 @@ def as_vectors(
 
     An array of a GPU stays there; it needs the backend "cuda".
     """
-    on_device = is_device_array(a)
+    on_device = offers_gpu_memory(a)
     if on_device:
         a = _device_numbers(a, where, backend)
     elif type(a) is not np.ndarray or a.dtype != np.float32:
@@ -62,7 +62,7 @@ def _device_numbers(a: Any, where: str, backend: str) -> Any:
             f"{where} is an array of a GPU, and this tile has backend={backend!r}; make it with "
             'backend="cuda", or give a NumPy array.'
         )
-    a = namespace(backend).asarray(a)
+    a = taken(a)
     if a.dtype.kind not in "fiub":
         raise DataError(f"{where} must hold real numbers, got {a.dtype}.")
     return a if a.dtype == np.float32 else a.astype(np.float32)

@@ -77,6 +77,26 @@ class Foreign:
         self.held = array
 
 
+class Lent:
+    """An array of another library that offers its memory by DLPack alone."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__()
+
+    def __dlpack_device__(self):
+        return 2, 0
+
+
+def test_memory_may_be_lent_by_dlpack_alone():
+    tile, same = (rs.AnalogTile(5, 6, CONFIGS["noisy"], rng=2, backend="cuda") for _ in range(2))
+    y = tile.forward(Lent(X))
+    assert is_device_array(y)
+    np.testing.assert_array_equal(host(y), same.forward(X))
+
+
 def test_a_tile_of_this_machine_refuses_them():
     tile = rs.AnalogTile(5, 6, CONFIGS["noisy"], rng=2, backend="cpu")
     with pytest.raises(rs.BackendError, match=r'forward: x is an array of a GPU.*backend="cuda"'):
