@@ -23,7 +23,7 @@ from rpusim.pulses.plan import Plan
 from rpusim.pulses.settings import UpdateParameters
 from rpusim.pulses.train_lines import count_vectors, fire_vectors, layout
 from rpusim.pulses.trains import STOCHASTIC, coincide, count_product, options
-from rpusim.tiles.ledger import PulsesSent, UpdateReport
+from rpusim.tiles.ledger import UpdateReport
 from rpusim.tiles.pulsing import UPDATE_KEYS, Pulser
 
 __all__ = ["CrosspointPulser", "pulser"]
@@ -90,7 +90,7 @@ class CrosspointPulser(Pulser):
             if counts.size:
                 count = kernel(count_rows, backend, coincide=meet)
                 split(count, w.shape[0], 0.0, *sides, *counts)
-        report.pulses_up, report.pulses_down = PulsesSent(total, 0), PulsesSent(total, 1)
+        report.await_pulses(total)
 
 
 def room_for_words(

@@ -9,59 +9,58 @@ import numpy as np
 
 from rpusim.kernels.device_arrays import host
 
-__all__ = ["Ledger", "PulsesSent", "UpdateReport"]
+__all__ = ["Ledger", "UpdateReport"]
 
-MOST = 64  # numbers of pulses that are waited for together
+MOST = 64  # updates whose pulses are waited for together
 
 
-class PulsesSent:
-    """How many pulses went up, or down: a number that a GPU may still be finding.
+class Counting:
+    """Counts of pulses up and down, some of which a GPU may still be finding.
 
-    Parameters
-    ----------
-    total : array of shape (rows, 2)
-        Pulses of each row, up and down.
-    column : int
-        Which of them.
+    While it is, the two attributes are missing; who reads one waits for both.
     """
 
-    def __init__(self, total: Any, column: int) -> None:
-        self._total, self._column = total, column
+    pulses_up: int
+    pulses_down: int
 
-    def __int__(self) -> int:
-        return int(host(self._total)[:, self._column].sum())
+    def __getattr__(self, name: str) -> int:
+        """Return a count that is missing."""
+        if name not in ("pulses_up", "pulses_down") or "_awaited" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        up, down, awaited = self.__dict__.pop("_awaited")
+        for total in awaited:
+            more = host(total).sum(axis=0)
+            up, down = up + int(more[0]), down + int(more[1])
+        self.pulses_up, self.pulses_down = up, down
+        return self.__dict__[name]
 
+    def await_pulses(self, total: Any) -> None:
+        """Take the pulses of every row, up and down, shape (rows, 2), as the only ones."""
+        self._await((0, 0, (total,)))
 
-class PulseCount:
-    """A count of pulses in a dataclass; who reads it waits for those that are still being found."""
+    def count(self, other: Counting) -> None:
+        """Add the pulses of another, without waiting for them."""
+        if "_awaited" in self.__dict__ or "_awaited" in other.__dict__:
+            (up, down, awaited), (more_up, more_down, more) = self._parts(), other._parts()
+            self._await((up + more_up, down + more_down, awaited + more))
+            if len(awaited) > MOST:
+                _ = self.pulses_up
+        else:
+            self.pulses_up += other.pulses_up
+            self.pulses_down += other.pulses_down
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = f"_{name}"
+    def _parts(self) -> tuple[int, int, tuple[Any, ...]]:
+        parts = self.__dict__.get("_awaited")
+        return (self.pulses_up, self.pulses_down, ()) if parts is None else parts
 
-    def __get__(self, holder: Any, kind: type | None = None) -> int:
-        if holder is None:  # asked for the default
-            return 0
-        known, awaited = holder.__dict__[self._name]
-        if awaited:
-            known, awaited = known + sum(int(sent) for sent in awaited), ()
-            holder.__dict__[self._name] = known, awaited
-        return known
-
-    def __set__(self, holder: Any, value: Any) -> None:
-        sent = isinstance(value, PulsesSent)
-        holder.__dict__[self._name] = (0, (value,)) if sent else (int(value), ())
-
-    @classmethod
-    def add(cls, holder: Any, name: str, other: Any) -> None:
-        """Add the count of another dataclass, without waiting for it."""
-        (known, awaited), (more, later) = (h.__dict__[f"_{name}"] for h in (holder, other))
-        holder.__dict__[f"_{name}"] = known + more, awaited + later
-        if len(awaited) > MOST:
-            getattr(holder, name)
+    def _await(self, parts: tuple[int, int, tuple[Any, ...]]) -> None:
+        for name in ("pulses_up", "pulses_down"):
+            self.__dict__.pop(name, None)
+        self.__dict__["_awaited"] = parts
 
 
 @dataclasses.dataclass
-class UpdateReport:
+class UpdateReport(Counting):
     """What one call of `update` did.
 
     Attributes
@@ -81,14 +80,13 @@ class UpdateReport:
     silent: int = 0
     saturated: int = 0
     mean_length: float = 0.0
-    pulses_up: PulseCount = PulseCount()
-    pulses_down: PulseCount = PulseCount()
+    pulses_up: int = dataclasses.field(default_factory=int)  # so that the class has none
+    pulses_down: int = dataclasses.field(default_factory=int)
     transfers: int = 0
 
     def add_pulses(self, other: UpdateReport) -> None:
         """Add the pulses, and the transfers, of another update that this one caused."""
-        PulseCount.add(self, "pulses_up", other)
-        PulseCount.add(self, "pulses_down", other)
+        self.count(other)
         self.transfers += other.transfers
 
     @property
@@ -98,7 +96,7 @@ class UpdateReport:
 
 
 @dataclasses.dataclass
-class Ledger:
+class Ledger(Counting):
     """Counts since construction, and the report of the last update.
 
     Attributes
@@ -123,8 +121,8 @@ class Ledger:
     reads_backward: int = 0
     vectors_updated: int = 0
     vectors_saturated: int = 0
-    pulses_up: PulseCount = PulseCount()
-    pulses_down: PulseCount = PulseCount()
+    pulses_up: int = dataclasses.field(default_factory=int)  # so that the class has none
+    pulses_down: int = dataclasses.field(default_factory=int)
     writes: int = 0
     weights_clipped: int = 0
     transfers: int = 0
@@ -140,8 +138,7 @@ class Ledger:
         self.last_update = report
         self.vectors_updated += report.vectors
         self.vectors_saturated += report.saturated
-        PulseCount.add(self, "pulses_up", report)
-        PulseCount.add(self, "pulses_down", report)
+        self.count(report)
         self.transfers += report.transfers
 
     def state(self) -> np.ndarray:

@@ -6,6 +6,7 @@ import pytest
 import rpusim as rs
 from rpusim.kernels.device_arrays import host, is_device_array, place
 from rpusim.kernels.simulated_arrays import SimulatedArray
+from rpusim.tiles.ledger import Ledger, UpdateReport
 
 pytestmark = pytest.mark.filterwarnings("ignore::rpusim.ClippedWeightsWarning")
 
@@ -150,6 +151,21 @@ def test_an_update_waits_for_nothing_if_vectors_come_from_here(monkeypatch):
     for name in ("get", "item", "__bool__", "__int__", "__float__"):
         monkeypatch.setattr(SimulatedArray, name, asked)
     tile.update(X, D, learning_rate=0.05)
+
+
+def test_pulses_that_are_awaited_add_up():
+    ledger, known = Ledger(), UpdateReport(vectors=1, pulses_up=2, pulses_down=3)
+    for k in range(100):
+        report = UpdateReport(vectors=1)
+        report.await_pulses(place(np.full((4, 2), [k, 1]), "cuda"))
+        ledger.record(report)
+        ledger.record(known)
+    assert ledger.pulses_up == 4 * sum(range(100)) + 200
+    assert ledger.pulses_down == 400 + 300
+    assert ledger.last_update is known
+    assert (report.pulses_up, report.pulses_down) == (396, 4)
+    with pytest.raises(AttributeError, match="UpdateReport has no attribute 'pulse'"):
+        report.pulse  # noqa: B018
 
 
 def test_a_state_moves_between_backends(tmp_path):

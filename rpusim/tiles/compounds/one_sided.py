@@ -184,7 +184,8 @@ class OneSidedCell(Cell):
     ) -> UpdateReport:
         minus, plus = self.parts
         report = plus.update(x, d, rate, settings)
-        report.pulses_down = minus.update(x, -d, rate, settings).pulses_up
+        lowered = minus.update(x, -d, rate, settings)
+        report.pulses_up, report.pulses_down = report.pulses_up, lowered.pulses_up
         return report
 
     # ---------------------------------------------------------------- refresh
