@@ -105,7 +105,7 @@ class Periphery:
         self.parameters = dict(parameters or {})
         self.passage = passage(io)
         self.rounds = 0 if transposed or self.passage.perfect else reductions(io)
-        self._panels = kernel(pass_panels)
+        self._panels, self._empty = kernel(pass_panels), namespace(backend).empty
         self._vectors = None
         if backend != "cpu":
             self._vectors = ByVector(self.passage, transposed, self.rounds, backend)
@@ -178,14 +178,13 @@ class Periphery:
             x, lost = without_nonfinite(x, self.io, where)
         batch, n = x.shape
         m = digital.shape[1]
-        library = namespace(self.backend)
         if "aux_nm_value" in self.parameters:
             state = self.parameters["aux_nm_value"]
             means = running_means(x, state, self.io, training, lost)
         if far:
             x, digital = place(x, "cuda"), place(digital, "cuda")
-        report = library.empty((batch, REPORT), np.float32)
-        masks = library.empty((batch, n + m), np.uint8) if masked else self._no_masks
+        report = self._empty((batch, REPORT), np.float32)
+        masks = self._empty((batch, n + m), np.uint8) if masked else self._no_masks
         if means is not None:
             report[:, SCALE] = place(means, self.backend)
         if self._lines is None:
