@@ -1,4 +1,4 @@
-"""What converters and devices accept: times, factors of pairs, ranges of conductances, arrays."""
+"""What converters and devices accept: times, factors of pairs, ranges of conductances."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import ConfigError, DataError
-from rpusim.kernels.device_arrays import host, is_device_array, place
+from rpusim.kernels.device_arrays import is_device_array
 
-__all__ = ["as_it_is", "as_time", "beside", "check_factors", "check_range", "largest"]
+__all__ = ["as_time", "check_factors", "check_range", "largest"]
 
 
 def as_time(t: Any, where: str) -> float:
@@ -59,30 +59,6 @@ def check_range(converter: Any) -> None:
             f"{type(converter).__name__}.g_min must be below g_max, got {converter.g_min!r} and "
             f"{converter.g_max!r}."
         )
-
-
-def as_it_is(values: Any) -> Any:
-    """Return numbers as an array, one of a GPU as it is.
-
-    Parameters
-    ----------
-    values : array_like
-        The numbers.
-    """
-    return values if is_device_array(values) else np.asarray(values)
-
-
-def beside(values: Any, array: Any) -> Any:
-    """Return numbers as an array that lives where another one does.
-
-    Parameters
-    ----------
-    values : array_like
-        The numbers.
-    array : ndarray
-        Here or on a GPU.
-    """
-    return place(values, "cuda") if is_device_array(array) else np.asarray(host(values))
 
 
 def largest(weights: Any, columnwise: bool) -> Any:

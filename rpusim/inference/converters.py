@@ -22,8 +22,8 @@ import numpy as np
 from rpusim.arrays import real_array
 from rpusim.config import Config, param
 from rpusim.errors import ConfigError, DataError, ShapeError
-from rpusim.inference.arguments import as_it_is, beside, check_factors, check_range, largest
-from rpusim.kernels.device_arrays import is_device_array
+from rpusim.inference.arguments import check_factors, check_range, largest
+from rpusim.kernels.device_arrays import as_it_is, beside, is_device_array
 
 __all__ = [
     "BaseConductanceConverter",

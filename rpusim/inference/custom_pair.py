@@ -8,8 +8,9 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.errors import ConfigError
-from rpusim.inference.arguments import beside, check_factors
+from rpusim.inference.arguments import check_factors
 from rpusim.inference.converters import PairConverter
+from rpusim.kernels.device_arrays import beside
 
 __all__ = ["CustomPairConductanceConverter"]
 

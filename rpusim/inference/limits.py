@@ -33,14 +33,13 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.inference.arguments import beside
 from rpusim.inference.settings import (
     WeightClipParameter,
     WeightClipType,
     WeightRemapParameter,
     WeightRemapType,
 )
-from rpusim.kernels.device_arrays import host, is_device_array
+from rpusim.kernels.device_arrays import beside, host, is_device_array
 
 __all__ = ["clip_limit", "remapped"]
 

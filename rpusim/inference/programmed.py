@@ -8,7 +8,7 @@ import numpy as np
 
 from rpusim.arrays import real_numbers
 from rpusim.errors import DataError, ShapeError
-from rpusim.inference.arguments import as_it_is, as_time
+from rpusim.inference.arguments import as_time
 from rpusim.inference.device_rows import (
     coefficient_rows,
     coefficient_team,
@@ -22,7 +22,7 @@ from rpusim.inference.device_rows import (
 from rpusim.inference.noise_models import BaseNoiseModel
 from rpusim.kernels.backend import check_backend, split
 from rpusim.kernels.bind import kernel
-from rpusim.kernels.device_arrays import host, is_device_array, namespace, place, put
+from rpusim.kernels.device_arrays import as_it_is, host, is_device_array, namespace, place, put
 from rpusim.kernels.streams import Purpose, Streams
 
 __all__ = ["ProgrammedDevices"]

@@ -8,9 +8,9 @@ import numpy as np
 
 from rpusim.config import param
 from rpusim.errors import ConfigError
-from rpusim.inference.arguments import as_it_is, check_range, largest
+from rpusim.inference.arguments import check_range, largest
 from rpusim.inference.converters import SMALLEST, BaseConductanceConverter, LinearMap
-from rpusim.kernels.device_arrays import is_device_array
+from rpusim.kernels.device_arrays import as_it_is, is_device_array
 
 __all__ = ["FusionConductanceConverter", "SingleDeviceConductanceConverter"]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "as_it_is",
     "beside",
     "contiguous",
     "copied",
@@ -56,11 +57,16 @@ def taken(other: Any) -> Any:
     return namespace("cuda").asarray(other) if is_device_array(other) else sharing(other)
 
 
-def place(array: Any, backend: str, dtype: Any = None) -> Any:
+def as_it_is(values: Any) -> Any:
+    """Return numbers as an array; one of a GPU as it is."""
+    return values if is_device_array(values) else np.asarray(values)
+
+
+def place(array: Any, backend: str) -> Any:
     """Return an array where a backend can work on it; one that is there already is not copied."""
-    if backend != "cuda" and dtype is None and type(array) is np.ndarray:
+    if backend != "cuda" and type(array) is np.ndarray:
         return array
-    return namespace(backend).asarray(array, dtype=dtype)
+    return namespace(backend).asarray(array)
 
 
 def sharing(other: Any) -> Any:
@@ -76,11 +82,11 @@ def host(array: Any) -> Any:
     return array.get() if is_device_array(array) else array
 
 
-def beside(array: Any, other: Any) -> Any:
-    """Return an array, or None, where another one lives."""
-    if array is None or not is_device_array(other):
-        return array
-    return namespace("cuda").asarray(array)
+def beside(values: Any, other: Any) -> Any:
+    """Return numbers, or None, as an array that lives where another one does."""
+    if values is None:
+        return None
+    return place(values, "cuda") if is_device_array(other) else np.asarray(host(values))
 
 
 def contiguous(array: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError, ShapeError, StateError
-from rpusim.kernels.device_arrays import is_device_array, same_vectors
+from rpusim.kernels.device_arrays import as_it_is, same_vectors
 from rpusim.tiles.arguments import as_rate, as_vectors
 from rpusim.tiles.compounds.cell import Cell
 from rpusim.tiles.context import ForwardContext, context_of
@@ -208,5 +208,5 @@ class AnalogTile(SteppingTile):
 
     def __matmul__(self, x: Any) -> np.ndarray:
         """Multiply with a vector (in_size,) or the columns of a matrix (in_size, n): ``W @ x``."""
-        x = x if is_device_array(x) else np.asarray(x)
+        x = as_it_is(x)
         return self.forward(x) if x.ndim == 1 else self.forward(x.T).T

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rpusim.errors import DataError
-from rpusim.kernels.device_arrays import beside, is_device_array
+from rpusim.kernels.device_arrays import as_it_is, beside, is_device_array
 from rpusim.periphery import Moments, NonFinite
 from rpusim.periphery.nonfinite import without_nonfinite
 from rpusim.tiles.arguments import as_vectors, with_lead
@@ -189,5 +189,5 @@ class MultiplyingGrid(GridWeights):
 
     def __matmul__(self, x: Any) -> np.ndarray:
         """Multiply with a vector (in_size,) or the columns of a matrix (in_size, n): ``W @ x``."""
-        x = x if is_device_array(x) else np.asarray(x)
+        x = as_it_is(x)
         return self.forward(x) if x.ndim == 1 else self.forward(x.T).T
