@@ -53,7 +53,7 @@ def bind(function, target="cpu", *, entry=False, cache=True, **names):
     ConfigError
         If the function is no plain function or has a closure.
     """
-    key = (function, target, entry, cache, tuple(sorted((n, id(v)) for n, v in names.items())))
+    key = (function, target, entry, cache, _key(names))
     if key not in _bound:
         # the names are kept beside the result: an id may not be used again
         _bound[key] = (_bind(function, target, entry, cache, names), names)
@@ -66,7 +66,7 @@ def kernel(function, target="cpu", **names):
     For the target "cuda" it is a launch of teams, one for each row: `rpusim.kernels.cuda`.
     """
     if target in launchers:
-        key = (function, target, tuple(sorted((n, id(v)) for n, v in names.items())))
+        key = (function, target, _key(names))
         if key not in _bound:  # names are kept for their ids, as in `bind`
             _bound[key] = (launchers[target](function, names), names)
         return _bound[key][0]
@@ -75,6 +75,11 @@ def kernel(function, target="cpu", **names):
     if (function, target) not in _kernels:
         _kernels[function, target] = bind(function, target, entry=True)
     return _kernels[function, target]
+
+
+def _key(names):
+    """Return what tells two sets of names apart."""
+    return tuple(sorted((name, id(value)) for name, value in names.items()))
 
 
 def ready(function):

@@ -11,12 +11,10 @@ import numpy as np
 
 __all__ = [
     "SimulatedArray",
-    "arange",
     "asarray",
     "ascontiguousarray",
     "empty",
     "from_dlpack",
-    "full",
     "ones",
     "zeros",
 ]
@@ -256,13 +254,3 @@ def zeros(shape, dtype=np.float64):
 def ones(shape, dtype=np.float64):
     """Return ones."""
     return SimulatedArray(np.ones(shape, dtype))
-
-
-def full(shape, value, dtype=None):
-    """Return an array of one value."""
-    return SimulatedArray(np.full(shape, value, dtype))
-
-
-def arange(*args, dtype=None):
-    """Return evenly spaced numbers."""
-    return SimulatedArray(np.arange(*args, dtype=dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,10 @@ class CrosspointPulser(Pulser):
         law = device.crosspoint_law()._asdict()
         return {**law, "crosspoint": body, "RISES_ONLY": self._rises_only}
 
+    def _body(self) -> Callable[..., int]:
+        """Return the plain kernel over rows, which gives each crosspoint to `crosspoint`."""
+        return crosspoint_rows
+
     def _send(
         self,
         crossbar: Any,
@@ -81,11 +86,11 @@ class CrosspointPulser(Pulser):
             fire = kernel(count_vectors if counted else fire_vectors, backend)
             split(fire, len(x), 0.0, *args, first, keys, *options(settings), xw, xs, dw, ds)
             meet = count_product if counted else coincide
-            rows = kernel(crosspoint_rows, backend, **self._names, coincide=meet)
             noise_keys = tuple(streams.keys(UPDATE_KEYS, step >> 32).tolist())
             total = namespace(backend).zeros((w.shape[0], 2), np.int64)
             sides = (xw, xs, dw, ds, offsets)
             args = [w, crossbar.planes, crossbar._model, *sides, bounds]
+            rows = self._kernel(meet)
             split(rows, w.shape[0], 0.0, *args, step & MASK, noise_keys, hits, total)
             if counts.size:
                 count = kernel(count_rows, backend, coincide=meet)

@@ -172,9 +172,14 @@ class Pulser:
     def _kernel(self, meet: Callable[..., Any]) -> Callable[..., int]:
         """Return the kernel over rows for one way in which trains coincide."""
         if meet not in self._rows:
-            rows = aggregate_rows if self._sums else rising_rows if self._rises_only else walk_rows
-            self._rows[meet] = kernel(rows, **self._names, coincide=meet)
+            self._rows[meet] = kernel(self._body(), self.backend, **self._names, coincide=meet)
         return self._rows[meet]
+
+    def _body(self) -> Callable[..., int]:
+        """Return the plain kernel over rows."""
+        if self._sums:
+            return aggregate_rows
+        return rising_rows if self._rises_only else walk_rows
 
     def _exactly(
         self,

@@ -149,8 +149,8 @@ class ChoppedCell(TransferCell):
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
         """Let A learn up to the next transfer, or one vector pair; transfer; and so on."""
-        check_pairs(x, d)
         x, d = host(x), host(d)
+        check_pairs(x, d)
         u, period, report = self.arrays["transfer_count"], self._periods(len(x))[0], UpdateReport()
         top_x, top_d = (np.abs(side).max(axis=1, initial=0.0).tolist() for side in (x, d))
         begin = 0

@@ -121,8 +121,8 @@ class MixedPrecisionCell(Cell):
     def _learn(
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
-        check_pairs(x, d)
         x, d = host(x), host(d)
+        check_pairs(x, d)
         report, samples = UpdateReport(vectors=len(x)), self.arrays["samples"]
         period = self.device.transfer_every * len(x) if self._sends else 0
         due = period - int(samples) % period if period else len(x) + 1

@@ -121,8 +121,8 @@ class ERiderCell(ResidualCell):
         self, x: np.ndarray, d: np.ndarray, rate: float, settings: UpdateParameters
     ) -> UpdateReport:
         """Let P learn, chopped, up to the next transfer, transfer, and so on."""
-        check_pairs(x, d)
         x, d = host(x), host(d)
+        check_pairs(x, d)
         u, period = self.arrays["transfer_count"], self._periods(len(x))[0]
         report, begin, fast = UpdateReport(), 0, self._fast(rate)
         self._warn()
