@@ -9,11 +9,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
-
 from rpusim.kernels.streams import Streams
 from rpusim.nn.conversion_registry import Conversion, analog_counterpart
-from rpusim.nn.conversion_steps import Rebuild, input_ranges, registered, tiles_of
+from rpusim.nn.conversion_steps import Rebuild, input_ranges, layer_seed, registered, tiles_of
 from rpusim.nn.module import Module
 
 __all__ = ["convert_to_analog", "convert_to_digital"]
@@ -97,8 +95,7 @@ def convert_to_analog(
 
     def make(entry: Conversion, name: str, layer: Any) -> tuple[Module, str]:
         config = rebuild.config(name, layer, rpu_config)
-        own = np.random.SeedSequence(seed, spawn_key=tuple(name.encode()))
-        new = entry.to_analog(layer, config, rng=own, backend=backend)
+        new = entry.to_analog(layer, config, rng=layer_seed(seed, name), backend=backend)
         return new, ""
 
     rebuild.run(look, make, lambda layer: layer.get_weights())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from rpusim.errors import ClippedWeightsWarning, warn_caller
 from rpusim.nn.text_table import aligned
 
 __all__ = ["ConversionReport", "LayerConversion"]
@@ -84,6 +85,23 @@ class ConversionReport:
     def largest_error(self) -> float:
         """Largest difference of a weight from what it was."""
         return max((layer.error for layer in self.layers), default=0.0)
+
+    def warn(self, where: str) -> None:
+        """Warn if nothing was converted, and of weights that were clipped; `where` is named."""
+        if not self.converted:
+            why = {row.why for row in self.layers} or {"it has no layers with parameters"}
+            warn_caller(f"{where}: nothing was converted: {'; '.join(why)}.", UserWarning)
+        clipped = [
+            f"{row.clipped} of {row.weights} in {row.name or 'the model'!r}"
+            for row in self.layers
+            if row.clipped
+        ]
+        if clipped:
+            warn_caller(
+                f"{where}: weights were clipped to what their devices can hold, "
+                f"{', '.join(clipped)} (mapping.weight_scaling_omega scales weights to fit).",
+                ClippedWeightsWarning,
+            )
 
     def __str__(self) -> str:
         rows = [HEAD] + [_cells(layer) for layer in self.layers]

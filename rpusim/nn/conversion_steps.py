@@ -9,14 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from rpusim.errors import ClippedWeightsWarning, ConfigError, RpusimError, warn_caller
+from rpusim.errors import ClippedWeightsWarning, ConfigError, RpusimError
 from rpusim.nn.checks import as_flag
 from rpusim.nn.conversion_registry import Conversion, digital_counterpart
 from rpusim.nn.conversion_report import ConversionReport, LayerConversion
 from rpusim.nn.module import Module
 from rpusim.nn.tree import all_names, matcher, with_parts_replaced
 
-__all__ = ["Rebuild", "input_ranges", "registered", "tiles_of"]
+__all__ = [
+    "Rebuild",
+    "input_ranges",
+    "layer_seed",
+    "registered",
+    "tiles_of",
+    "weights_clipped",
+]
 
 #: Begins a reason that is an error, unless unsupported layers are skipped.
 REFUSED = "!"
@@ -144,9 +151,9 @@ class Rebuild:
             # Initial weights are of no interest, and clipped ones are told once, by name.
             warnings.simplefilter("ignore", ClippedWeightsWarning)
             new, why = make(entry, name, layer)
-            before = _clipped(new)
+            before = weights_clipped(new)
             new.set_weights(*held)  # type: ignore[operator]
-            clipped = _clipped(new) - before
+            clipped = weights_clipped(new) - before
         if finish is not None:
             finish(layer, new, name)
         trained = dict(layer.named_parameters())
@@ -168,20 +175,7 @@ class Rebuild:
     def result(self, inplace: bool, report: bool, seed: int | None = None) -> Any:
         """Put the new layers in; return the model, and the report if it is wanted."""
         done = ConversionReport(tuple(self._rows), seed)
-        if not done.converted:
-            why = {row.why for row in done.layers} or {"it has no layers with parameters"}
-            warn_caller(f"{self.where}: nothing was converted: {'; '.join(why)}.", UserWarning)
-        clipped = [
-            f"{row.clipped} of {row.weights} in {row.name or 'the model'!r}"
-            for row in done.layers
-            if row.clipped
-        ]
-        if clipped:
-            warn_caller(
-                f"{self.where}: weights were clipped to what their devices can hold, "
-                f"{', '.join(clipped)} (mapping.weight_scaling_omega scales weights to fit).",
-                ClippedWeightsWarning,
-            )
+        done.warn(self.where)
         if inplace:
             made = with_parts_replaced(self.model, self._new)
         else:
@@ -204,6 +198,16 @@ def tiles_of(layer: Module) -> dict[str, Any]:
     return dict(layer.named_analog_tiles())
 
 
+def weights_clipped(layer: Module) -> int:
+    """Return how many weights a layer's tiles could not hold as they were set, so far."""
+    return sum(tile.stats.weights_clipped for tile in tiles_of(layer).values())
+
+
+def layer_seed(seed: int, name: str) -> np.random.SeedSequence:
+    """Return the seed of a layer, from that of a conversion and the layer's name."""
+    return np.random.SeedSequence(seed, spawn_key=tuple(name.encode()))
+
+
 def input_ranges(layer: Module) -> dict[str, Any]:
     """Return the arrays of the input ranges of a layer's tiles, by name."""
     tiles = layer.named_tiles()
@@ -213,10 +217,6 @@ def input_ranges(layer: Module) -> dict[str, Any]:
         for name, array in tile.digital_parameters().items()
         if name.startswith("input_range")
     }
-
-
-def _clipped(layer: Module) -> int:
-    return sum(tile.stats.weights_clipped for tile in tiles_of(layer).values())
 
 
 def _difference(before: Any, after: Any) -> float:

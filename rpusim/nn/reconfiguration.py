@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from rpusim.errors import ConfigError, StateError
 from rpusim.kernels.streams import Streams
 from rpusim.nn.conversion_registry import Conversion
-from rpusim.nn.conversion_steps import Rebuild, input_ranges, registered, tiles_of
+from rpusim.nn.conversion_steps import Rebuild, input_ranges, layer_seed, registered, tiles_of
 from rpusim.nn.module import Module
 from rpusim.tiles import InferenceRPUConfig, InferenceTile
 
@@ -122,7 +120,7 @@ def to_inference(
         where = f"to_inference: {name or type(layer).__name__}"
         _need_no_step(layer, where)
         config = rebuild.config(name, layer, default)
-        own = np.random.SeedSequence(seed, spawn_key=tuple(name.encode()))
+        own = layer_seed(seed, name)
         backend = next(iter(layer.own_tiles().values())).backend
         new = entry.to_analog(entry.to_digital(layer), config, rng=own, backend=backend)
         return new, _carry_ranges(layer, new)

@@ -11,13 +11,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 
-from rpusim.errors import ClippedWeightsWarning, ConfigError, RpusimError, warn_caller
+from rpusim.errors import ClippedWeightsWarning, ConfigError, RpusimError
 from rpusim.kernels.streams import Streams
 from rpusim.nn.checks import as_flag
 from rpusim.nn.conversion_report import ConversionReport, LayerConversion
+from rpusim.nn.conversion_steps import layer_seed, tiles_of
 from rpusim.nn.tree import matcher
 from rpusim.torch.conversion_layers import analog_of, digital_of, has_hooks, run_in_parts, why_not
 from rpusim.torch.tile_module import TileModule, torch_seed
@@ -96,8 +96,8 @@ def convert_to_analog(
 
     def make(layer: Any, name: str) -> Any:
         own = None if config_for is None else config_for(name, layer)
-        rng = np.random.SeedSequence(seed, spawn_key=tuple(name.encode()))
-        return analog_of(layer, rpu_config if own is None else own, rng=rng, backend=backend)
+        config = rpu_config if own is None else own
+        return analog_of(layer, config, rng=layer_seed(seed, name), backend=backend)
 
     return rebuild.run(look, make, inplace, report, seed)
 
@@ -210,7 +210,7 @@ class _Rebuild:
                 new[layer], row = self._made(layer, name, make)
             rows.append(LayerConversion(name, tuple(also), type(layer).__name__, **row))
         done = ConversionReport(tuple(rows), seed)
-        self._tell(done)
+        done.warn(self.where)
         made = self._placed(new, inplace)
         run_in_parts(made)
         return (made, done) if report else made
@@ -233,7 +233,7 @@ class _Rebuild:
         analog = made if isinstance(made, TileModule) else layer
         row = {
             "became": type(made).__name__,
-            "tiles": len(list(analog.core.named_analog_tiles())),
+            "tiles": len(tiles_of(analog.core)),
             "weights": sum(a.numel() for a, _ in held),
             "clipped": clipped,
             "error": max(float((a - b).abs().max()) for a, b in held),
@@ -248,19 +248,3 @@ class _Rebuild:
                 if child in new:
                     module._modules[name] = new[child]
         return new.get(self.model, self.model)
-
-    def _tell(self, done: ConversionReport) -> None:
-        if not done.converted:
-            why = {row.why for row in done.layers} or {"it has no layers with parameters"}
-            warn_caller(f"{self.where}: nothing was converted: {'; '.join(why)}.", UserWarning)
-        clipped = [
-            f"{row.clipped} of {row.weights} in {row.name or 'the model'!r}"
-            for row in done.layers
-            if row.clipped
-        ]
-        if clipped:
-            warn_caller(
-                f"{self.where}: weights were clipped to what their devices can hold, "
-                f"{', '.join(clipped)} (mapping.weight_scaling_omega scales weights to fit).",
-                ClippedWeightsWarning,
-            )

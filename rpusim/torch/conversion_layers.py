@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from rpusim.errors import ConfigError
+from rpusim.nn.conversion_steps import weights_clipped
 from rpusim.torch import conv
 from rpusim.torch.linear import AnalogLinear
 from rpusim.torch.tile_module import TileModule, is_called
@@ -19,7 +20,7 @@ CONVOLUTIONS: dict[type, Any] = {
     torch.nn.Conv2d: conv.AnalogConv2d,
     torch.nn.Conv3d: conv.AnalogConv3d,
 }
-DIGITAL = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
+DIGITAL: Any = tuple(CONVOLUTIONS)  # by the number of their axes, from 1
 
 
 def why_not(layer: torch.nn.Module) -> str:
@@ -98,9 +99,9 @@ def analog_of(layer: Any, rpu_config: Any, **options: Any) -> tuple[TileModule, 
         names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
         own = {name: getattr(layer, name) for name in names}
         made = CONVOLUTIONS[type(layer)](**own, bias=bias, rpu_config=rpu_config, **options)
-    before = _clipped(made)
+    before = weights_clipped(made.core)
     made.set_weights(layer.weight, layer.bias)
-    return made, _clipped(made) - before
+    return made, weights_clipped(made.core) - before
 
 
 def digital_of(layer: Any, realistic: bool) -> tuple[torch.nn.Module, int]:
@@ -132,7 +133,3 @@ def digital_of(layer: Any, realistic: bool) -> tuple[torch.nn.Module, int]:
         if b is not None:
             made.bias.copy_(b)
     return made, 0
-
-
-def _clipped(layer: TileModule) -> int:
-    return sum(tile.stats.weights_clipped for _, tile in layer.core.named_analog_tiles())

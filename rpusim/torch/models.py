@@ -40,7 +40,7 @@ class Model(nn.Module):
         if not isinstance(model, torch.nn.Module):
             raise ConfigError(f"model must be a module of torch, got {type(model).__name__}.")
         self._model, self.training = model, model.training
-        self._layers = {n: m for n, m in model.named_modules() if isinstance(m, TileModule)}
+        self._layers = analog_layers(model)
         for layer in self._layers.values():
             layer.core.training = layer.training
 
