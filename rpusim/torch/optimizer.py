@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rpusim.errors import ConfigError, DataError, StateError, warn_caller
+from rpusim.optim.groups import has_column
 from rpusim.tiles.lazy_pairs import norm_squared, rescaled, updates
 from rpusim.torch.tile_module import TileModule, layer_of
 
@@ -156,7 +157,7 @@ class AnalogOptimizer(torch.optim.Optimizer):
         grads = [grad for grad in grads if grad is not None]
         weights = [layer.core.weight for layer, _ in self._layers()]
         total = sum(float(grad.double().square().sum()) for grad in grads)
-        total += sum(norm_squared(w.pairs, _column(w.tile)) for w in weights if w.pairs)
+        total += sum(norm_squared(w.pairs, has_column(w.tile)) for w in weights if w.pairs)
         norm = math.sqrt(total)
         if not math.isfinite(norm):
             raise DataError(f"AnalogOptimizer.clip_grad_norm: the norm must be finite, got {norm}.")
@@ -265,7 +266,3 @@ def _scales(layer: TileModule) -> list[tuple[np.ndarray, np.ndarray]]:
         return []
     arrays = layer.core.tile.digital_parameters()
     return [(array, array.copy()) for name, array in arrays.items() if name != "bias"]
-
-
-def _column(tile: Any) -> bool:
-    return bool(tile.has_bias) and tile.bias is None
